@@ -1,0 +1,152 @@
+"""A candidate: an architecture and its module, whose parameters hold no memory.
+
+The same code builds the module for scoring, for training and for export, so what is scored is what
+is trained. Only parameters are hollow: buffers carry values (position tables, masks, filters).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
+
+from hypernas.choices import Architecture, Chooser, Draw, Perturb, Replay, canonical
+from hypernas.graph import Graph
+from hypernas.randomness import derived_seed
+from hypernas.spaces import Space
+from hypernas.tasks import Outputs, Signature
+from hypernas.tracing import prune, read_graph
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """An architecture with its module and its computation graph.
+
+    Attributes:
+        choices: what the space's function was told.
+        module: without memory for parameters, pruned, in evaluation mode; its batch norms keep no
+            running statistics, so they normalise by the batch.
+        graph: what a hypernetwork reads.
+        notes: what a hypernetwork remembers of the graph between steps, by its own key.
+    """
+
+    choices: Architecture
+    module: nn.Module
+    graph: Graph
+    notes: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def params(self) -> int:
+        """Number of parameters that reach the output."""
+        return self.graph.params
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linear layers for one example."""
+        return self.graph.macs
+
+    def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Outputs:
+        """Run the module with ``weights``, one tensor for each parameter name."""
+        return functional_call(self.module, dict(weights), (x,))
+
+
+class Candidates:
+    """Makes the candidates of one space for one kind of data, and remembers the last ones.
+
+    Args:
+        space: the search space with its options.
+        data: shape of an example and number of outputs.
+        remember: how many candidates are kept for the next time their choices are asked for.
+    """
+
+    def __init__(self, space: Space, data: Signature, *, remember: int = 2048) -> None:
+        self.space = space
+        self.data = data
+        self._remember = remember
+        self._known: OrderedDict[str, Candidate] = OrderedDict()
+
+    def of(self, choices: Architecture) -> Candidate:
+        """Return the candidate of an architecture.
+
+        Raises:
+            SpaceError: a choice is missing, extra or illegal.
+        """
+        known = self._known.get(canonical(choices))
+        return known or self.make(Replay(choices))
+
+    def draw(self, rng: random.Random) -> Candidate:
+        """Return a random candidate, drawn by the space's own weights."""
+        return self.make(Draw(rng))
+
+    def perturb(self, choices: Architecture, probability: float, rng: random.Random) -> Candidate:
+        """Return a candidate with each choice drawn anew with ``probability``."""
+        return self.make(Perturb(choices, probability, rng))
+
+    def make(self, choose: Chooser) -> Candidate:
+        """Return the candidate that ``choose`` decides on."""
+        with hollow_parameters():
+            module = self.space.build(choose, self.data)
+        key = canonical(choose.choices)
+        if key not in self._known:
+            self._known[key] = _candidate(dict(choose.choices), module, self.data)
+            if len(self._known) > self._remember:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+
+def _candidate(choices: Architecture, module: nn.Module, data: Signature) -> Candidate:
+    graph = read_graph(module, data.input_shape)
+    module = prune(module, graph)
+    for layer in module.modules():
+        if isinstance(layer, _NormBase):
+            layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+            layer.track_running_stats = False
+    return Candidate(choices, module.eval(), graph)
+
+
+def build_network(space: Space, choices: Architecture, data: Signature, *, seed: int) -> nn.Module:
+    """Return the plain module of an architecture, initialised by its own constructors.
+
+    Args:
+        space: the search space.
+        choices: the architecture.
+        data: shape of an example and number of outputs.
+        seed: of the initialisation; the caller's random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initialisation"))
+        module = space.build(Replay(choices), data)
+    return prune(module, read_graph(module, data.input_shape))
+
+
+_building = threading.RLock()
+
+
+@contextlib.contextmanager
+def hollow_parameters() -> Iterator[None]:
+    """While the block runs, parameters that modules register take no memory (device ``meta``)."""
+    register = nn.Module.register_parameter
+
+    def register_hollow(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        if param is not None:
+            hollow = torch.empty_like(param, device="meta")
+            param = nn.Parameter(hollow, requires_grad=param.requires_grad)
+        register(self, name, param)
+
+    with _building:
+        nn.Module.register_parameter = register_hollow
+        try:
+            yield
+        finally:
+            nn.Module.register_parameter = register

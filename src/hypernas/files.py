@@ -1,0 +1,93 @@
+"""Whole files or nothing: every artefact is written beside its place and moved there.
+
+A reader never sees half a file, and a process killed while it writes leaves the older file as it
+was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hypernas.errors import RunError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        # safetensors reports a full disk as its own error, with the system's words inside
+        raise RunError(
+            f"cannot write {path}: {error}; free some room or give another folder with --out"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as a whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` (anything msgspec encodes) to ``path`` as indented JSON."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    write_text(path, text.decode() + "\n")
+
+
+def read_json(path: Path, kind: Any = Any) -> Any:
+    """Read ``path`` as JSON of the given type.
+
+    Raises:
+        RunError: the file is missing or does not hold such a value.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing; is {path.parent} a run folder?") from error
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RunError(f"{path} is damaged: {error}; remove it and run the step again") from error
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any] | None = None
+) -> None:
+    """Write tensors and JSON metadata to ``path`` (safetensors)."""
+    text = {key: msgspec.json.encode(value).decode() for key, value in (metadata or {}).items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(plain, temporary, metadata=text)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {k: msgspec.json.decode(v) for k, v in (file.metadata() or {}).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing; is {path.parent} a run folder?") from error
+    except SafetensorError as error:
+        raise RunError(f"{path} is damaged: {error}; remove it and run the step again") from error

@@ -1,0 +1,158 @@
+"""The computation graph that a hypernetwork reads: one node an operation.
+
+A module is read by ``torch.fx`` (:mod:`hypernas.tracing`); shapes come from a rule for each kind
+(:mod:`hypernas.operations`), not from running the module. The graph holds only what reaches the
+output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+KINDS = (
+    "input",
+    "conv",
+    "conv_transpose",
+    "linear",
+    "embedding",
+    "attention",
+    "recurrent",
+    "norm",
+    "bias",
+    "parameter",
+    "constant",
+    "add",
+    "multiply",
+    "concat",
+    "matmul",
+    "max_pool",
+    "avg_pool",
+    "global_pool",
+    "resize",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "silu",
+    "softmax",
+    "activation",
+    "identity",
+    "dropout",
+    "reshape",
+    "reduce",
+    "other",
+)
+"""every kind a node can have; the last one is for what has no kind of its own"""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One tensor that a node owns.
+
+    Attributes:
+        name: its name in the module's ``state_dict``.
+        shape: its shape.
+        role: ``weight``, ``bias``, ``scale`` (a norm's weight), ``shift`` (a norm's bias), or
+            ``other``.
+    """
+
+    name: str
+    shape: Shape
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        path: the module's path, or a unique name for a function.
+        inputs: positions of the nodes whose values it takes, in the order of its arguments.
+        shape: shape of its output without the batch.
+        parameters: the tensors it owns.
+        kernel, stride, dilation: of a convolution or pooling, one number for each spatial axis.
+        groups: of a convolution.
+        segment: which stretch of the network it belongs to; a marked cell is one, what lies between
+            two cells is one.
+    """
+
+    kind: str
+    path: str
+    inputs: tuple[int, ...]
+    shape: Shape
+    parameters: tuple[Parameter, ...] = ()
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+    segment: int = 0
+
+    @property
+    def params(self) -> int:
+        """Number of values in its parameters."""
+        return sum(math.prod(parameter.shape) for parameter in self.parameters)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one example; 0 unless it is a convolution or a linear layer."""
+        weight = next((p for p in self.parameters if p.role == "weight"), None)
+        if weight is None:
+            return 0
+        if self.kind == "conv":
+            return math.prod(self.shape) * math.prod(weight.shape[1:])
+        if self.kind == "linear":
+            return math.prod(self.shape) * weight.shape[1]
+        return 0
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operations in topological order.
+
+    Attributes:
+        nodes: every node comes after its inputs; the first ones are the module's inputs.
+        outputs: positions of the nodes whose values the module returns.
+        unwritten: names of the module's parameters that no node owns.
+        dead: number of operations of the module that cannot reach its output.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    unwritten: tuple[str, ...] = ()
+    dead: int = 0
+    _consumers: list[tuple[int, ...]] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def params(self) -> int:
+        """Number of values in the parameters of all nodes."""
+        return sum(node.params for node in self.nodes)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linear layers for one example."""
+        return sum(node.macs for node in self.nodes)
+
+    @property
+    def segments(self) -> int:
+        """Number of segments; 1 when the space marks no cells."""
+        return max(node.segment for node in self.nodes) + 1
+
+    @property
+    def parametrised_operations(self) -> int:
+        """Number of convolutions, linear layers and the like: nodes that own a weight."""
+        return sum(any(p.role == "weight" for p in node.parameters) for node in self.nodes)
+
+    def consumers(self) -> Sequence[tuple[int, ...]]:
+        """Return for each node the positions of the nodes that take its value, each once."""
+        if not self._consumers:
+            users: list[list[int]] = [[] for _ in self.nodes]
+            for position, node in enumerate(self.nodes):
+                for source in dict.fromkeys(node.inputs):
+                    users[source].append(position)
+            self._consumers.extend(map(tuple, users))
+        return self._consumers

@@ -1,0 +1,88 @@
+"""What every hypernetwork is: a module from candidates to weights."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from hypernas.candidate import Candidate
+from hypernas.errors import ConfigError
+from hypernas.randomness import derived_seed
+
+Weights: TypeAlias = dict[str, Tensor]
+"""one tensor for each parameter name of a candidate"""
+
+BUILT_IN = {
+    "ghn": "hypernas.hypernets.ghn:GHN",
+    "shared": "hypernas.hypernets.shared:SharedWeights",
+}
+
+
+class Hypernet(nn.Module, ABC):
+    """Writes every parameter of the candidates it is given."""
+
+    @abstractmethod
+    def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
+        """Return the weights of each candidate, with gradients to this module's parameters."""
+
+    def prepare(
+        self, candidates: Sequence[Candidate]
+    ) -> list[tuple[nn.Parameter | None, nn.Parameter]]:
+        """Make room for candidates not met before.
+
+        Returns:
+            The parameters that are new, each with the smaller one that it replaces or None.
+        """
+        return []
+
+    def untrained(self, candidate: Candidate) -> list[str]:
+        """Return the names of the candidate's parameters for which nothing was ever fitted."""
+        return []
+
+
+def known() -> dict[str, str]:
+    """Return the hypernetworks: name and the first line of what they are."""
+    return {name: (inspect.getdoc(_load(name)) or "").split("\n")[0] for name in BUILT_IN}
+
+
+def make(name: str, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> Hypernet:
+    """Return a new hypernetwork, initialised by ``seed``.
+
+    Raises:
+        ConfigError: no such hypernetwork or option, or a value that it cannot have.
+    """
+    kind = _load(name)
+    arguments = _converted(name, kind, options or {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "hypernet"))
+        return kind(**arguments)
+
+
+def _load(name: str) -> type[Hypernet]:
+    if name not in BUILT_IN:
+        close = get_close_matches(name, BUILT_IN, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"no hypernetwork {name!r}: {hint}known are {', '.join(BUILT_IN)}")
+    module, attribute = BUILT_IN[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def _converted(name: str, kind: type[Hypernet], options: Mapping[str, Any]) -> dict[str, Any]:
+    types = inspect.get_annotations(kind.__init__, eval_str=True)
+    types.pop("return", None)
+    for option in options:
+        if option not in types:
+            listed = ", ".join(types) or "none"
+            raise ConfigError(f"hypernetwork {name!r} has no option {option!r}; it has {listed}")
+    try:
+        return {k: msgspec.convert(v, types[k], strict=False) for k, v in options.items()}
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"hypernetwork {name!r}, options {dict(options)}: {error}") from error

@@ -1,0 +1,110 @@
+"""Plain weight sharing: one table of weights for the whole space, the classic baseline.
+
+A parameter is looked up by its name and by the kind of its operation, and sliced to the channels
+that the candidate has (ENAS, arXiv 1802.03268; one-shot models; slimmable networks).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hypernas.candidate import Candidate
+from hypernas.graph import Node, Parameter
+from hypernas.hypernets.hypernet import Hypernet, Weights
+from hypernas.randomness import torch_generator
+
+
+class SharedWeights(Hypernet):
+    """Weight sharing: a table keyed by parameter name and kind, sliced to the candidate's shapes.
+
+    The table grows as candidates with new names or more channels are met.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.ParameterDict()
+
+    def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
+        self.prepare(candidates)
+        return [
+            {parameter.name: self._lookup(key, parameter.shape) for key, parameter in _keys(c)}
+            for c in candidates
+        ]
+
+    def _lookup(self, key: str, shape: tuple[int, ...]) -> Tensor:
+        entry = self.table[key]
+        return entry if entry.shape == shape else entry[tuple(slice(0, n) for n in shape)]
+
+    def prepare(
+        self, candidates: Sequence[Candidate]
+    ) -> list[tuple[nn.Parameter | None, nn.Parameter]]:
+        grown = []
+        for candidate in candidates:
+            for key, parameter in _keys(candidate):
+                old = self.table.get(key)
+                if old is not None and _covers(old.shape, parameter.shape):
+                    continue
+                self.table[key] = nn.Parameter(_initial(key, parameter, old))
+                grown.append((old, self.table[key]))
+        return grown
+
+    def untrained(self, candidate: Candidate) -> list[str]:
+        return [
+            parameter.name
+            for key, parameter in _keys(candidate)
+            if key not in self.table or not _covers(self.table[key].shape, parameter.shape)
+        ]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load a table; entries that this one lacks are made."""
+        for name, tensor in state_dict.items():
+            self.table[name.removeprefix("table.")] = nn.Parameter(torch.empty_like(tensor))
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
+
+def _keys(candidate: Candidate) -> list[tuple[str, Parameter]]:
+    if SharedWeights not in candidate.notes:
+        candidate.notes[SharedWeights] = [
+            (_key(node, parameter), parameter)
+            for node in candidate.graph.nodes
+            for parameter in node.parameters
+        ]
+    return candidate.notes[SharedWeights]
+
+
+def _key(node: Node, parameter: Parameter) -> str:
+    """Name an entry: kernels and groupings of their own are not sliced from each other."""
+    kernel = "x".join(map(str, node.kernel))
+    kind = f"{node.kind}{kernel}{'g' if node.groups > 1 else ''}"
+    return f"{parameter.name}@{kind}#{len(parameter.shape)}".replace(".", "/")
+
+
+def _covers(have: torch.Size, want: tuple[int, ...]) -> bool:
+    return all(h >= w for h, w in zip(have, want, strict=True))
+
+
+def _initial(key: str, parameter: Parameter, old: Tensor | None) -> Tensor:
+    """Draw an entry by its name, so that it does not depend on when it is first met."""
+    shape = parameter.shape
+    if old is not None:
+        shape = tuple(map(max, old.shape, shape))
+    generator = torch_generator(0, "shared", key, *shape)
+    value = _drawn(parameter.role, shape, generator)
+    if old is not None:
+        value = value.to(old.device)
+        value[tuple(slice(0, n) for n in old.shape)] = old.detach()
+    return value
+
+
+def _drawn(role: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    if role == "scale":
+        return torch.ones(shape)
+    if role in ("shift", "bias"):
+        return torch.zeros(shape)
+    spread = math.sqrt(2 / max(math.prod(shape[1:]), 1)) if role == "weight" else 0.02
+    return torch.randn(shape, generator=generator) * spread

@@ -1,0 +1,113 @@
+"""What a run found out, as written to ``result.json``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Answer = Literal["yes", "no", "not shown"]
+Source = Literal["search", "random", "biggest"]
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A frozen record that refuses unknown fields."""
+
+
+class Limits(Struct):
+    """Upper bounds that every candidate must meet; None is no bound."""
+
+    max_params: int | None = None
+    max_macs: int | None = None
+
+    def admit(self, params: int, macs: int) -> bool:
+        """Say whether a candidate of this size is within the bounds.
+
+        >>> Limits(max_params=100).admit(100, 10**9)
+        True
+        """
+        return (self.max_params is None or params <= self.max_params) and (
+            self.max_macs is None or macs <= self.max_macs
+        )
+
+
+class Training(Struct):
+    """One training of one network for real."""
+
+    seed: int
+    epochs: int
+    val_accuracy: float
+    """share of the validation split that is right, 0 to 1"""
+    val_loss: float
+    test_accuracy: float | None
+    """share of the test split that is right; measured once, after the last epoch"""
+    seconds: float
+    """CPU seconds of the training"""
+
+
+class Network(Struct):
+    """A network trained for real, with the mean over its seeds."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: float
+    """minus the validation loss with generated weights"""
+    interval: tuple[float, float]
+    """95 % interval of the score over validation images"""
+    score_accuracy: float
+    """accuracy with generated weights, 0 to 1"""
+    val_accuracy: float
+    test_accuracy: float | None
+    seeds: list[Training]
+    source: Source
+
+
+class Search(Struct):
+    """How much of the space was looked at."""
+
+    scored: int
+    feasible_share: float
+    """share of random draws that meet the limits"""
+    sampler: str
+
+
+class Verdict(Struct):
+    """Whether the search paid, in words a person can act on."""
+
+    beats_random: Answer
+    beats_biggest: Answer
+    text: str
+    random_difference: tuple[float, float, float] | None = None
+    """mean test accuracy of the searched minus that of the random, with its 95 % interval"""
+    best_difference: tuple[float, float, float] | None = None
+    """test accuracy of the best by validation among the searched minus among the random"""
+    biggest_difference: tuple[float, float, float] | None = None
+    """test accuracy of the searched best by validation minus that of the biggest that fits"""
+
+
+class Result(Struct):
+    """Everything a program may want to know of a finished run."""
+
+    data: dict[str, Any]
+    """name, fingerprint, input_shape, classes, and the number of examples of each split"""
+    space: dict[str, Any]
+    """name and options"""
+    hypernet: dict[str, Any]
+    """name, options, steps"""
+    seed: int
+    limits: Limits
+    recipe: dict[str, Any]
+    """how every network here was trained"""
+    best: Network
+    finalists: list[Network]
+    """the top k by score, best first"""
+    random: list[Network]
+    biggest: Network
+    search: Search
+    verdict: Verdict
+    export: dict[str, str] = {}
+    """for each file of ``best``: how far its outputs are from the module, or why it is missing"""
+    seconds: dict[str, float] = {}
+    """wall-clock seconds of each step"""
+    versions: dict[str, str] = {}

@@ -1,0 +1,150 @@
+"""A search space as the tool sees it: a function, the options it was given, and its source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+from torch import nn
+
+from hypernas.choices import Chooser
+from hypernas.errors import SpaceError
+from hypernas.tasks import Signature
+
+SpaceFunction: TypeAlias = Callable[..., nn.Module]
+"""``def space(choose, data, *, width=16, ...): ... return module``"""
+
+BUILT_IN = {
+    "cell": "hypernas.spaces.cell:cell",
+    "nas-bench-201": "hypernas.spaces.nas_bench_201:nas_bench_201",
+}
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space with its options set.
+
+    Attributes:
+        name: ``NAME`` or ``FILE.py:FUNCTION``, as the user wrote it.
+        function: called as ``function(choose, data, **options)``.
+        options: every option of the function with its value.
+        file: the Python file that holds the function.
+    """
+
+    name: str
+    function: SpaceFunction
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The Python file that holds the function."""
+        return Path(inspect.getfile(self.function))
+
+    @property
+    def digest(self) -> str:
+        """Digest of the source file and the options: equal digests mean the same space."""
+        text = self.file.read_bytes() + msgspec.json.encode(self.options, order="sorted")
+        return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+    def build(self, choose: Chooser, data: Signature) -> nn.Module:
+        """Return the module for what ``choose`` decides.
+
+        Raises:
+            SpaceError: the choices do not fit, or the function does not return a module.
+        """
+        module = self.function(choose, data, **self.options)
+        choose.finish()
+        if not isinstance(module, nn.Module):
+            raise SpaceError(
+                f"space {self.name!r} returned {type(module).__name__}; "
+                "expected a torch.nn.Module at the end of the function"
+            )
+        return module
+
+
+def known() -> dict[str, str]:
+    """Return the built-in spaces: name and the first line of what its function says."""
+    return {name: (inspect.getdoc(_load(name)) or "").split("\n")[0] for name in BUILT_IN}
+
+
+def find(name: str, options: Mapping[str, Any] | None = None) -> Space:
+    """Return the space called ``NAME``, or ``FUNCTION`` of ``FILE.py`` for ``FILE.py:FUNCTION``.
+
+    Args:
+        name: a built-in name or a file and a function.
+        options: values for the function's keyword arguments; text is read as their type.
+
+    Raises:
+        SpaceError: no such space or option, or a value of another type.
+    """
+    function = _load(name)
+    return Space(name, function, _resolve(name, function, options or {}))
+
+
+def _load(name: str) -> SpaceFunction:
+    if ".py:" in name:
+        return _from_file(name)
+    if name not in BUILT_IN:
+        close = get_close_matches(name, BUILT_IN, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise SpaceError(
+            f"no search space {name!r}: {hint}known are {', '.join(BUILT_IN)}, "
+            "or FILE.py:FUNCTION for your own"
+        )
+    module, attribute = BUILT_IN[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def _from_file(name: str) -> SpaceFunction:
+    file, attribute = name.rsplit(":", 1)
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise SpaceError(f"space {name!r}: no file {file}; give FILE.py:FUNCTION")
+    # A module name of its own, so that a user's `cell.py` hides nobody else's.
+    module_name = f"_space_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SpaceError(f"space {name!r}: {file} does not import: {error!r}") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise SpaceError(f"space {name!r}: {file} has no function {attribute!r}")
+    return function
+
+
+def _resolve(name: str, function: SpaceFunction, options: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for option in options:
+        if option not in defaults:
+            raise SpaceError(
+                f"space {name!r} has no option {option!r}; it has {', '.join(defaults) or 'none'}"
+            )
+    types = inspect.get_annotations(function, eval_str=True)
+    given = {key: _convert(name, key, value, types.get(key, Any)) for key, value in options.items()}
+    resolved = defaults | given
+    missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
+    if missing:
+        raise SpaceError(f"space {name!r} needs option {missing[0]!r}; give --set {missing[0]}=…")
+    return resolved
+
+
+def _convert(space: str, option: str, value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SpaceError(f"space {space!r}, option {option}={value}: {error}") from error
