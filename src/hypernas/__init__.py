@@ -1,0 +1,54 @@
+"""hypernas: architecture search with hypernetworks.
+
+>>> import hypernas
+>>> run = hypernas.run("fashion-mnist", space="cell", max_params=200_000)  # doctest: +SKIP
+>>> run.best.module  # a plain torch.nn.Module, trained                     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hypernas.api import open_run as open_run
+    from hypernas.api import run as run
+    from hypernas.choices import Chooser as Chooser
+    from hypernas.errors import ConfigError as ConfigError
+    from hypernas.errors import DataError as DataError
+    from hypernas.errors import GraphError as GraphError
+    from hypernas.errors import HypernasError as HypernasError
+    from hypernas.errors import RunError as RunError
+    from hypernas.errors import SpaceError as SpaceError
+    from hypernas.runs import Run as Run
+    from hypernas.tasks import Signature as Signature
+    from hypernas.tracing import read_graph as read_graph
+
+_WHERE = {
+    "Chooser": "choices",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "GraphError": "errors",
+    "HypernasError": "errors",
+    "Run": "runs",
+    "RunError": "errors",
+    "Signature": "tasks",
+    "SpaceError": "errors",
+    "open_run": "api",
+    "read_graph": "tracing",
+    "run": "api",
+}
+
+__all__ = sorted(_WHERE)  # they load on first use: `import hypernas` stays fast
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'hypernas' has no attribute {name!r}")
+    value = getattr(import_module(f"hypernas.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
-from hypernas.choices import Architecture, Chooser, Draw, Perturb, Replay, canonical
+from hypernas.choices import Architecture, Chooser, Decision, Draw, Perturb, Replay, canonical
 from hypernas.graph import Graph
 from hypernas.randomness import derived_seed
 from hypernas.spaces import Space
@@ -34,6 +34,7 @@ class Candidate:
 
     Attributes:
         choices: what the space's function was told.
+        decisions: what it asked, by name.
         module: without memory for parameters, pruned, in evaluation mode; its batch norms keep no
             running statistics, so they normalise by the batch.
         graph: what a hypernetwork reads.
@@ -41,6 +42,7 @@ class Candidate:
     """
 
     choices: Architecture
+    decisions: dict[str, Decision]
     module: nn.Module
     graph: Graph
     notes: dict[Any, Any] = field(default_factory=dict, repr=False)
@@ -67,11 +69,15 @@ class Candidates:
         space: the search space with its options.
         data: shape of an example and number of outputs.
         remember: how many candidates are kept for the next time their choices are asked for.
+        device: where their buffers lie.
     """
 
-    def __init__(self, space: Space, data: Signature, *, remember: int = 2048) -> None:
+    def __init__(
+        self, space: Space, data: Signature, *, remember: int = 256, device: str = "cpu"
+    ) -> None:
         self.space = space
         self.data = data
+        self.device = torch.device(device)
         self._remember = remember
         self._known: OrderedDict[str, Candidate] = OrderedDict()
 
@@ -98,21 +104,25 @@ class Candidates:
             module = self.space.build(choose, self.data)
         key = canonical(choose.choices)
         if key not in self._known:
-            self._known[key] = _candidate(dict(choose.choices), module, self.data)
+            self._known[key] = _candidate(choose, module, self.data, self.device)
             if len(self._known) > self._remember:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
 
 
-def _candidate(choices: Architecture, module: nn.Module, data: Signature) -> Candidate:
+def _candidate(
+    choose: Chooser, module: nn.Module, data: Signature, device: torch.device
+) -> Candidate:
     graph = read_graph(module, data.input_shape)
     module = prune(module, graph)
     for layer in module.modules():
+        for name, buffer in layer.named_buffers(recurse=False):
+            setattr(layer, name, buffer.to(device))
         if isinstance(layer, _NormBase):
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
             layer.track_running_stats = False
-    return Candidate(choices, module.eval(), graph)
+    return Candidate(dict(choose.choices), choose.decisions, module.eval(), graph)
 
 
 def build_network(space: Space, choices: Architecture, data: Signature, *, seed: int) -> nn.Module:

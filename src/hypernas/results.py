@@ -14,7 +14,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A frozen record that refuses unknown fields."""
 
 
-class Limits(Struct):
+class Limits(Struct, frozen=True):
     """Upper bounds that every candidate must meet; None is no bound."""
 
     max_params: int | None = None
@@ -31,7 +31,7 @@ class Limits(Struct):
         )
 
 
-class Training(Struct):
+class Training(Struct, frozen=True):
     """One training of one network for real."""
 
     seed: int
@@ -45,7 +45,21 @@ class Training(Struct):
     """CPU seconds of the training"""
 
 
-class Network(Struct):
+class Final(Struct, frozen=True):
+    """The weights that are exported: the winner's best training, or that and further epochs."""
+
+    seed: int
+    epochs: int
+    """all epochs that these weights saw"""
+    val_accuracy: float
+    test_accuracy: float | None
+    folder: str
+    """where in the run folder the weights lie"""
+    text: str
+    """how they came about, in words"""
+
+
+class Network(Struct, frozen=True):
     """A network trained for real, with the mean over its seeds."""
 
     choices: dict[str, Any]
@@ -63,7 +77,7 @@ class Network(Struct):
     source: Source
 
 
-class Search(Struct):
+class Search(Struct, frozen=True):
     """How much of the space was looked at."""
 
     scored: int
@@ -72,7 +86,7 @@ class Search(Struct):
     sampler: str
 
 
-class Verdict(Struct):
+class Verdict(Struct, frozen=True):
     """Whether the search paid, in words a person can act on."""
 
     beats_random: Answer
@@ -86,7 +100,7 @@ class Verdict(Struct):
     """test accuracy of the searched best by validation minus that of the biggest that fits"""
 
 
-class Result(Struct):
+class Result(Struct, frozen=True):
     """Everything a program may want to know of a finished run."""
 
     data: dict[str, Any]
@@ -100,6 +114,7 @@ class Result(Struct):
     recipe: dict[str, Any]
     """how every network here was trained"""
     best: Network
+    final: Final
     finalists: list[Network]
     """the top k by score, best first"""
     random: list[Network]

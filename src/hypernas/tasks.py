@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from hypernas.results import Struct
 
 
-class Signature(Struct):
+class Signature(Struct, frozen=True):
     """What a search space must know of the data: ``data.input_shape`` and ``data.outputs``."""
 
     input_shape: tuple[int, ...]

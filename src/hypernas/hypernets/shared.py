@@ -30,15 +30,16 @@ class SharedWeights(Hypernet):
         self.table = nn.ParameterDict()
 
     def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
-        self.prepare(candidates)
-        return [
-            {parameter.name: self._lookup(key, parameter.shape) for key, parameter in _keys(c)}
-            for c in candidates
-        ]
+        return [{p.name: self._lookup(key, p) for key, p in _keys(c)} for c in candidates]
 
-    def _lookup(self, key: str, shape: tuple[int, ...]) -> Tensor:
-        entry = self.table[key]
-        return entry if entry.shape == shape else entry[tuple(slice(0, n) for n in shape)]
+    def _lookup(self, key: str, parameter: Parameter) -> Tensor:
+        entry = self.table.get(key)
+        if entry is None or not _covers(entry.shape, parameter.shape):
+            # never fitted: its first values, not kept, so that no score depends on an earlier one
+            entry = _initial(key, parameter, entry)
+        if entry.shape == parameter.shape:
+            return entry
+        return entry[tuple(slice(0, n) for n in parameter.shape)]
 
     def prepare(
         self, candidates: Sequence[Candidate]

@@ -1,0 +1,124 @@
+"""Questions to a finished search: other limits, other architectures. Nothing is trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypernas.candidate import Candidate
+from hypernas.choices import Architecture, canonical
+from hypernas.errors import SpaceError
+from hypernas.randomness import rng
+from hypernas.results import Limits, Struct
+from hypernas.searching import distinct, top
+from hypernas.study import Scored, Study, finished
+from hypernas.workplace import Workplace
+
+MOST_NEW = 200
+"""candidates that are scored anew when too few of the known ones fit"""
+DRAWS = 20_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best candidates within some limits.
+
+    Attributes:
+        found: best first.
+        new: how many were scored for this question.
+    """
+
+    found: list[Scored]
+    new: int
+
+
+class Line(Struct, frozen=True, omit_defaults=True):
+    """One line of ``hypernas score``: the choices with their score, or with what is wrong."""
+
+    choices: dict[str, Any]
+    score: float | None = None
+    interval: tuple[float, float] | None = None
+    score_accuracy: float | None = None
+    params: int | None = None
+    macs: int | None = None
+    warnings: list[str] = []
+    error: str | None = None
+
+
+def ask(place: Workplace, searched: Study, asked: Study, limits: Limits, count: int) -> Answer:
+    """Return the top ``count`` within ``limits``.
+
+    Args:
+        place: the run.
+        searched: the study of its search.
+        asked: the study of candidates scored for earlier questions; new ones are added to it.
+        limits: the bounds now.
+        count: how many candidates are wanted.
+
+    Raises:
+        ConfigError: no architecture of the survey meets the limits, nor does a scored one.
+    """
+    found = _best(place, [*searched.scored, *asked.scored], limits, count)
+    if len(found) >= count:
+        return Answer(found, 0)
+    if not found:
+        place.survey.require(limits)
+    new = _new(place, [*searched.scored, *asked.scored], limits)
+    for candidate, score in zip(new, place.score(new), strict=True):
+        asked.add(finished(candidate, score, aims=len(asked.directions)))
+    return Answer(_best(place, [*searched.scored, *asked.scored], limits, count), len(new))
+
+
+def _best(place: Workplace, scored: Sequence[Scored], limits: Limits, count: int) -> list[Scored]:
+    """Return the best different networks."""
+    by_score = top(scored, len(scored), limits)
+    records = {canonical(s.choices): s for s in by_score}
+    kept = distinct((place.candidates.of(s.choices) for s in by_score), count)
+    return [records[canonical(candidate.choices)] for candidate in kept]
+
+
+def _new(place: Workplace, known: Sequence[Scored], limits: Limits) -> list[Candidate]:
+    """Return up to MOST_NEW candidates within ``limits`` that were not scored yet."""
+    seed = place.config.seed
+    fitting = [a.choices for a in place.survey.drawn if limits.admit(a.params, a.macs)]
+    seen = {canonical(scored.choices) for scored in known}
+    found: list[Candidate] = []
+    for number in range(DRAWS):
+        generator = rng(seed, "ask", number)
+        if number < len(fitting):
+            candidate = place.candidates.of(fitting[number])
+        else:
+            base = generator.choice(fitting) if fitting else known[0].choices
+            candidate = place.candidates.perturb(base, 2 / max(len(base), 1), generator)
+        key = canonical(candidate.choices)
+        if key not in seen and limits.admit(candidate.params, candidate.macs):
+            seen.add(key)
+            found.append(candidate)
+        if len(found) == MOST_NEW:
+            break
+    return found
+
+
+def score(place: Workplace, architectures: Iterable[Architecture]) -> Iterator[Line]:
+    """Yield one line for each architecture, in order."""
+    for choices in architectures:
+        try:
+            candidate = place.candidates.of(choices)
+        except SpaceError as error:
+            yield Line(choices=choices, error=str(error))
+            continue
+        reached = place.score([candidate])[0]
+        untrained = place.hypernet.untrained(candidate)
+        warnings = place.survey.warnings(candidate)
+        if untrained:
+            warnings.append(f"{len(untrained)} weights were never fitted, such as {untrained[0]}")
+        yield Line(
+            choices=candidate.choices,
+            score=reached.score,
+            interval=reached.interval,
+            score_accuracy=reached.score_accuracy,
+            params=candidate.params,
+            macs=candidate.macs,
+            warnings=warnings,
+        )

@@ -1,0 +1,120 @@
+"""The network that a run recommends, ready to use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+from hypernas.candidate import build_network
+from hypernas.choices import Architecture
+from hypernas.finalists import best_seed
+from hypernas.jobs import Train, load_weights
+from hypernas.results import Final, Network
+from hypernas.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Best:
+    """The winner of a run.
+
+    Attributes:
+        network: its choices, size, score, and accuracies over the seeds.
+        final: the weights that are recommended, and what they reach.
+    """
+
+    network: Network
+    final: Final
+    place: Workplace
+
+    @property
+    def choices(self) -> Architecture:
+        """The architecture."""
+        return self.network.choices
+
+    @property
+    def source(self) -> str:
+        """Where it came from: ``search``, ``random`` or ``biggest``."""
+        return self.network.source
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The trained network, a plain module in evaluation mode."""
+        module = build_network(self.place.space, self.choices, self.place.signature, seed=0)
+        load_weights(module, self.place, self.final.folder)
+        return module.eval()
+
+
+def stages(place: Workplace, winner: Network) -> list[Train]:
+    """Return the trainings by which the winner went on, in order."""
+    found = []
+    while True:
+        pattern = Train(
+            choices=winner.choices, seed=best_seed(winner).seed, epochs=0, stage=len(found) + 1
+        ).folder
+        start = pattern.rsplit("-", 1)[0]
+        done = sorted(place.folder.glob(f"{start}-*/result.json"))
+        if not done:
+            return found
+        epochs = int(done[0].parent.name.rsplit("-", 1)[1])
+        found.append(next_stage(winner, found, epochs))
+
+
+def next_stage(winner: Network, before: list[Train], epochs: int) -> Train:
+    """Return the training by which the winner goes on after the stages ``before``."""
+    first = best_seed(winner)
+    last = (
+        before[-1]
+        if before
+        else Train(choices=winner.choices, seed=first.seed, epochs=first.epochs)
+    )
+    return Train(
+        choices=winner.choices,
+        seed=first.seed,
+        epochs=epochs,
+        goes_on_from=last.folder,
+        stage=len(before) + 1,
+    )
+
+
+def final_of(place: Workplace, winner: Network) -> Final:
+    """Return the best of the winner's trainings by validation accuracy, going on included."""
+    first = best_seed(winner)
+    epochs = first.epochs
+    start = Train(choices=winner.choices, seed=first.seed, epochs=epochs)
+    best = Final(
+        seed=first.seed,
+        epochs=epochs,
+        val_accuracy=first.val_accuracy,
+        test_accuracy=first.test_accuracy,
+        folder=start.folder,
+        text=f"the best of {len(winner.seeds)} trainings by validation accuracy",
+    )
+    for stage in stages(place, winner):
+        result = stage.known(place)
+        assert result is not None
+        epochs += result.epochs
+        if result.val_accuracy < best.val_accuracy:
+            best = _with_text(best, f"{result.epochs} further epochs did not improve it")
+            continue
+        best = Final(
+            seed=first.seed,
+            epochs=epochs,
+            val_accuracy=result.val_accuracy,
+            test_accuracy=result.test_accuracy,
+            folder=stage.folder,
+            text=f"gone on for {result.epochs} epochs from {stage.goes_on_from}",
+        )
+    return best
+
+
+def _with_text(final: Final, text: str) -> Final:
+    return Final(
+        seed=final.seed,
+        epochs=final.epochs,
+        val_accuracy=final.val_accuracy,
+        test_accuracy=final.test_accuracy,
+        folder=final.folder,
+        text=text,
+    )

@@ -1,0 +1,133 @@
+"""Turns minutes into counts: a timed warm-up, then shares of the wall clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hypernas.config import COUNTS, DEFAULTS, LEAST, Config, Plan
+from hypernas.errors import ConfigError
+
+SHARES = {"fit": 0.30, "search": 0.10, "train": 0.40, "longer": 0.20}
+"""parts of the wall clock: hypernetwork, scoring, finalists, further training of the winner"""
+MARGIN = 1.15
+"""how much slower a long run is than its warm-up"""
+GOOD_EPOCHS = 5
+"""epochs under which fewer networks are trained rather than shorter"""
+LADDER = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
+"""finalists and seeds, in the order in which they are given up"""
+MOST_EPOCHS = 200
+MOST_TRIALS = 5000
+MOST_STEPS = 200_000
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on the wall clock, measured in a warm-up.
+
+    Attributes:
+        step: one step of the hypernetwork.
+        score: one candidate, in one process.
+        epoch: one epoch of an average network, in one process.
+        biggest_epoch: one epoch of the biggest network.
+        overhead: what is spent outside the four parts: starting processes, export, report.
+    """
+
+    step: float
+    score: float
+    epoch: float
+    biggest_epoch: float
+    overhead: float
+
+
+def plan(config: Config, costs: Costs | None, *, spent: float = 0.0) -> Plan:
+    """Return the counts of a run: what the configuration gives, the rest from its minutes.
+
+    Args:
+        config: counts that are not None there stand.
+        costs: measured; None where no minutes are given.
+        spent: seconds that are already gone.
+
+    Raises:
+        ConfigError: the minutes are too few; says the least that work.
+    """
+    given = {name: getattr(config, name) for name in COUNTS if getattr(config, name) is not None}
+    if config.minutes is None:
+        return Plan(**{name: getattr(DEFAULTS, name) for name in COUNTS} | given)
+    assert costs is not None
+    total = config.minutes * 60 - spent - costs.overhead
+    least = _least_seconds(given, costs, config.processes)
+    if total < least:
+        minutes = (least + spent + costs.overhead) / 60
+        raise ConfigError(
+            f"--minutes {config.minutes:g} is too little: at least {minutes * 1.1:.1f} minutes are "
+            "needed here; give more, or a smaller space (--set), or fewer --examples"
+        )
+    return _divided(given, costs, total, config.processes)
+
+
+def _divided(given: dict[str, int], costs: Costs, total: float, processes: int) -> Plan:
+    share = {part: part_share * total / MARGIN for part, part_share in SHARES.items()}
+    finalists, seeds, epochs = _trainings(given, costs, share["train"] * processes)
+    counts = {
+        "steps": _between(share["fit"] / costs.step, LEAST.steps, MOST_STEPS),
+        "trials": _between(share["search"] * processes / costs.score, LEAST.trials, MOST_TRIALS),
+        "finalists": finalists,
+        "seeds": seeds,
+        "epochs": epochs,
+        "best_epochs": _between(
+            share["longer"] / costs.biggest_epoch, LEAST.best_epochs, MOST_EPOCHS
+        ),
+    } | given
+    usual = {"finalists": DEFAULTS.finalists, "seeds": DEFAULTS.seeds}
+    less = [f"{n} {counts[n]} instead of {usual[n]}" for n in usual if counts[n] < usual[n]]
+    less = [text for text in less if text.split()[0] not in given]
+    return Plan(
+        **counts,
+        seconds={part: part_share * total for part, part_share in SHARES.items()},
+        forced=f"{' and '.join(less)}: the time allows no more" if less else "",
+    )
+
+
+def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int, int, int]:
+    """Return finalists, seeds and epochs that take ``seconds`` of one process."""
+    for finalists, seeds in LADDER:
+        finalists, seeds = given.get("finalists", finalists), given.get("seeds", seeds)
+        epochs = int(seconds / _epoch_of_all(finalists, seeds, costs))
+        if epochs >= given.get("epochs", GOOD_EPOCHS):
+            break
+    return finalists, seeds, _between(epochs, LEAST.epochs, MOST_EPOCHS)
+
+
+def _epoch_of_all(finalists: int, seeds: int, costs: Costs) -> float:
+    """Seconds of one epoch of the finalists, as many random networks, and the biggest."""
+    return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch)
+
+
+def _least_seconds(given: dict[str, int], costs: Costs, processes: int) -> float:
+    """Seconds of the whole run by its least counts; each part must fit in its share."""
+    count = {name: given.get(name, getattr(LEAST, name)) for name in COUNTS}
+    epochs = count["epochs"] * _epoch_of_all(count["finalists"], count["seeds"], costs)
+    parts = {
+        "fit": count["steps"] * costs.step,
+        "search": count["trials"] * costs.score / processes,
+        "train": epochs / processes,
+        "longer": count["best_epochs"] * costs.biggest_epoch,
+    }
+    free = {"fit": "steps", "search": "trials", "train": "epochs", "longer": "best_epochs"}
+    bound = [seconds / SHARES[part] for part, seconds in parts.items() if free[part] not in given]
+    return MARGIN * max([sum(parts.values()), *bound])
+
+
+def _between(value: float, least: int, most: int) -> int:
+    return max(least, min(int(value), most))
+
+
+def clock(work: Callable[[int], object], repeats: Sequence[int]) -> float:
+    """Return the mean wall-clock seconds of ``work`` over ``repeats``, one run before them."""
+    work(repeats[0])
+    began = time.perf_counter()
+    for number in repeats:
+        work(number)
+    return (time.perf_counter() - began) / len(repeats)

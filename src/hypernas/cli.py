@@ -1,0 +1,279 @@
+"""The command line: a thin layer over :mod:`hypernas.api` and :class:`hypernas.runs.Run`.
+
+Torch is imported only when a command has to work, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+
+from hypernas.config import Config
+from hypernas.errors import ConfigError, HypernasError
+from hypernas.flags import Size
+from hypernas.results import Limits
+
+if TYPE_CHECKING:
+    from hypernas.runs import Run
+
+Folder = Positional[Path]
+
+
+def run(config: OmitArgPrefixes[Config], *, out: Path | None = None, quiet: bool = False) -> None:
+    """Find, train and export the best network for a data set: all steps, one after the other.
+
+    A run that was stopped goes on by the same command.
+
+    Args:
+        config: what to search, where, and for how long.
+        out: the run folder; by default runs/NAME.
+        quiet: print nothing.
+    """
+    from hypernas.api import folder_for
+    from hypernas.runs import Run
+
+    Run.start(out or folder_for(config.data), config, quiet=quiet).everything()
+
+
+def init(config: OmitArgPrefixes[Config], *, out: Path | None = None, quiet: bool = False) -> None:
+    """Make a run folder and fix its counts, without doing a step.
+
+    Args:
+        config: what to search, where, and for how long.
+        out: the run folder; by default runs/NAME.
+        quiet: print nothing.
+    """
+    from hypernas.api import folder_for
+    from hypernas.runs import Run
+
+    made = Run.start(out or folder_for(config.data), config, quiet=quiet)
+    made.voice.say(f"run folder {made.folder}; next: hypernas fit {made.folder}")
+
+
+def fit(folder: Folder, *, quiet: bool = False) -> None:
+    """Train the hypernetwork of a run folder.
+
+    Args:
+        folder: the run folder.
+        quiet: print nothing.
+    """
+    _open(folder, quiet).fit()
+
+
+def search(folder: Folder, *, trials: int | None = None, quiet: bool = False) -> None:
+    """Score candidates with generated weights.
+
+    Args:
+        folder: the run folder.
+        trials: candidates there are to be in all; by default as planned.
+        quiet: print nothing.
+    """
+    _open(folder, quiet).search(trials=trials)
+
+
+def train(
+    folder: Folder,
+    *,
+    best: bool = False,
+    finalists: int | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train the finalists, as many random networks, and the biggest that fits; or the winner on.
+
+    Args:
+        folder: the run folder.
+        best: go on with the winner, for --epochs more.
+        finalists: best candidates to train; by default as planned.
+        seeds: trainings of each network; by default as planned.
+        epochs: of each training; by default as planned.
+        quiet: print nothing.
+    """
+    opened = _open(folder, quiet)
+    if not best:
+        opened.train(finalists=finalists, seeds=seeds, epochs=epochs)
+        return
+    if epochs is None or finalists is not None or seeds is not None:
+        raise ConfigError("--best needs --epochs N, and neither --finalists nor --seeds")
+    opened.go_on(epochs=epochs)
+
+
+def report(folder: Folder, *, quiet: bool = False) -> None:
+    """Write result.json and report.html of a run folder.
+
+    Args:
+        folder: the run folder.
+        quiet: print nothing.
+    """
+    _open(folder, quiet).report()
+
+
+def export(folder: Folder, *, quiet: bool = False) -> None:
+    """Write the best network of a run folder to best/, without a need for this package.
+
+    Args:
+        folder: the run folder.
+        quiet: print nothing.
+    """
+    _open(folder, quiet).export()
+
+
+def ask(
+    folder: Folder,
+    *,
+    max_params: Size | None = None,
+    max_macs: Size | None = None,
+    top: int = 5,
+) -> None:
+    """Show the best candidates within new limits; nothing is trained again.
+
+    Where fewer than --top of the scored candidates fit, up to 200 new ones are scored.
+
+    Args:
+        folder: the run folder.
+        max_params: most parameters a network may have.
+        max_macs: most multiply-accumulates for one example.
+        top: how many candidates to show.
+    """
+    from hypernas.console import short
+
+    if top < 1:
+        raise ConfigError(f"--top is {top}; expected 1 or more")
+    opened = _open(folder, quiet=False)
+    answer = opened.ask(Limits(max_params=max_params, max_macs=max_macs), top=top)
+    if answer.new:
+        opened.voice.say(f"fewer than {top} of the scored fit: scored {answer.new} new candidates")
+    rows = [
+        (
+            f"{number}",
+            f"{s.score:.3f} ({s.interval[0]:.3f} to {s.interval[1]:.3f})",
+            f"{s.score_accuracy:.1%}",
+            short(s.params),
+            short(s.macs),
+        )
+        for number, s in enumerate(answer.found, start=1)
+    ]
+    header = ("rank", "score (95 %)", "score acc.", "params", "MACs")
+    opened.voice.table("best by score, with generated weights", header, rows)
+    for scored in answer.found:
+        print(msgspec.json.encode(scored.choices).decode())
+
+
+def score(folder: Folder, architectures: Positional[Path], *, out: Path | None = None) -> None:
+    """Score given architectures: one dictionary of choices a line in, one line each out.
+
+    Args:
+        folder: the run folder.
+        architectures: a .jsonl file.
+        out: file for the scores; by default they are printed.
+    """
+    from hypernas.files import write_text
+
+    given = list(_architectures(architectures))
+    lines = (msgspec.json.encode(line).decode() for line in _open(folder, False).score(given))
+    if out is not None:
+        write_text(out, "".join(f"{line}\n" for line in lines))
+        return
+    for line in lines:
+        print(line)
+
+
+def spaces() -> None:
+    """List the search spaces and their options."""
+    from hypernas.spaces import find, known
+
+    for name, about in known().items():
+        options = " ".join(f"{key}={value}" for key, value in find(name).options.items())
+        print(f"{name:15} {about}\n{'':15} --set {options}")
+    print(f"{'FILE.py:NAME':15} a space of your own: def NAME(choose, data, *, option=1): …")
+
+
+def data_list() -> None:
+    """List the known data sets, and where each is or how to get it."""
+    from hypernas.data import known
+
+    for name, about, available, where in known():
+        print(f"{name:15} {about}\n{'':15} {'found' if available else 'not here'}: {where}")
+    print(f"{'FOLDER':15} images in one subfolder a class, or in train/ and test/ with such")
+    print(f"{'FILE.npz':15} arrays `images` and `labels`, and `test_images` and `test_labels`")
+
+
+def data_fetch(name: Positional[str], *, folder: Path | None = None) -> None:
+    """Download a known data set, and check its digest.
+
+    Args:
+        name: of the data set.
+        folder: where to; by default HYPERNAS_DATA, or the user's cache.
+    """
+    from hypernas.data import fetch
+
+    print(fetch(name, folder=folder))
+
+
+COMMANDS: dict[str, Any] = {
+    "run": run,
+    "init": init,
+    "fit": fit,
+    "search": search,
+    "train": train,
+    "report": report,
+    "export": export,
+    "ask": ask,
+    "score": score,
+    "spaces": spaces,
+}
+
+
+def _open(folder: Path, quiet: bool) -> Run:
+    from hypernas.runs import Run
+
+    return Run.open(folder, quiet=quiet)
+
+
+def _architectures(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}; give a .jsonl file") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise ConfigError(
+                f"{path}, line {number}: {error}; expected one JSON dictionary of choices a line"
+            ) from error
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors of the input are one line and exit status 2."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["data"]:
+        # `data` lists; `data fetch NAME` is a command of its own
+        given = ["data-fetch", *given[2:]] if given[1:2] == ["fetch"] else ["data", *given[1:]]
+    commands = COMMANDS | {"data": data_list, "data-fetch": data_fetch}
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="hypernas",
+            description="Architecture search with hypernetworks.",
+            args=given,
+        )
+    except HypernasError as error:
+        print(f"hypernas: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("hypernas: stopped", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

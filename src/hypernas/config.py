@@ -1,0 +1,169 @@
+"""The configuration of a run, and the counts that it becomes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from hypernas.errors import ConfigError
+from hypernas.flags import HypernetOptions, Size, SpaceOptions
+from hypernas.results import Limits, Struct
+
+SAMPLERS = ("random", "perturb", "evolution", "tpe", "nsga2", "nsga3")
+
+
+class Config(Struct, frozen=True):
+    """Everything that decides a run's result; written to ``config.json``.
+
+    None leaves a number to the tool: it follows from ``minutes``, or is the default.
+    """
+
+    data: Positional[str]
+    """name of a data set, a folder of images, or a .npz file"""
+    space: str = "cell"
+    """search space: NAME, or FILE.py:FUNCTION"""
+    options: SpaceOptions = {}
+    """options of the space, such as width=16"""
+    hypernet: str = "ghn"
+    """hypernetwork: ghn, or shared for plain weight sharing"""
+    hypernet_options: HypernetOptions = {}
+    """options of the hypernetwork, such as rounds=5"""
+    max_params: Size | None = None
+    """most parameters a network may have"""
+    max_macs: Size | None = None
+    """most multiply-accumulates for one example"""
+    minutes: float | None = None
+    """wall-clock time of the whole run, in minutes"""
+    steps: int | None = None
+    """optimiser steps of the hypernetwork; 5000, or what the minutes allow"""
+    trials: int | None = None
+    """candidates to score; 1000, or what the minutes allow"""
+    finalists: int | None = None
+    """best candidates to train for real, beside as many random ones and the biggest that fits; 5, or
+    what the minutes allow"""
+    seeds: int | None = None
+    """trainings of each of these networks; 3, or what the minutes allow"""
+    epochs: int | None = None
+    """epochs of each training; 10, or what the minutes allow"""
+    best_epochs: int | None = None
+    """epochs for which the winner goes on; 20, or what the minutes allow"""
+    sampler: Literal["random", "perturb", "evolution", "tpe", "nsga2", "nsga3"] = "random"
+    """how candidates are proposed"""
+    draw: Literal["balanced", "uniform"] = "balanced"
+    """candidates while fitting: each number of operations with weights equally often, or as the
+    space draws"""
+    batch: int = 128
+    """examples in a step of the hypernetwork"""
+    meta_batch: int = 1
+    """candidates in a step of the hypernetwork; their gradients are averaged"""
+    rate: float = 2e-3
+    """highest learning rate of the hypernetwork (AdamW)"""
+    score_images: int = 1000
+    """validation examples on which candidates are scored"""
+    train_batch: int = 128
+    """examples in a step of a real training"""
+    train_rate: float = 0.1
+    """highest learning rate of real training (SGD)"""
+    start: Literal["scratch", "generated"] = "scratch"
+    """first weights of real training: the network's own, or the hypernetwork's"""
+    flip: bool | None = None
+    """mirror training images at random; by default yes for photographs, no for digits"""
+    crop: int | None = None
+    """pixels by which training images are shifted at random; by default an eighth of the side"""
+    cutout: int = 0
+    """side of a square that is blanked in training images, pixels"""
+    examples: int | None = None
+    """use no more than so many training examples"""
+    image_size: int | None = None
+    """side to which images are brought, pixels"""
+    skip_bad: bool = False
+    """leave damaged images out instead of stopping"""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, …"""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """number format of the networks while fitting, scoring and training"""
+    workers: int | None = None
+    """processes that score and train, one thread each; by default one a core, or 1 on a GPU"""
+    seed: int = 0
+    """every random draw follows from it"""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds that candidates must meet."""
+        return Limits(max_params=self.max_params, max_macs=self.max_macs)
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that score and train."""
+        return self.workers or (1 if self.device.startswith("cuda") else min(cores(), 16))
+
+
+class Plan(Struct, frozen=True):
+    """The counts of a run, fixed before its first real step; written to ``plan.json``."""
+
+    steps: int
+    trials: int
+    finalists: int
+    seeds: int
+    epochs: int
+    best_epochs: int
+    seconds: dict[str, float] = {}
+    """for each part what it is expected to take on the wall clock, where minutes were given"""
+    forced: str = ""
+    """what the time made smaller than asked for or usual, in words"""
+
+
+DEFAULTS = Plan(steps=5000, trials=1000, finalists=5, seeds=3, epochs=10, best_epochs=20)
+LEAST = Plan(steps=100, trials=16, finalists=1, seeds=1, epochs=1, best_epochs=1)
+COUNTS = ("steps", "trials", "finalists", "seeds", "epochs", "best_epochs")
+
+
+def cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check(config: Config) -> None:
+    """Refuse numbers that cannot work.
+
+    Raises:
+        ConfigError: names the option, its value and what is expected.
+    """
+    positive = ("max_params", "max_macs", "minutes", *COUNTS[1:5], "batch", "meta_batch", "rate")
+    positive += ("score_images", "train_batch", "train_rate", "examples", "image_size", "workers")
+    for name in positive:
+        _require(config, name, lambda value: value > 0, "more than 0")
+    for name in ("steps", "best_epochs", "crop", "cutout"):
+        _require(config, name, lambda value: value >= 0, "0 or more")
+    _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")
+    _require(config, "batch", lambda value: value >= 2, "2 or more (networks normalise by batch)")
+    _require(config, "train_batch", lambda value: value >= 2, "2 or more")
+    import torch  # late, so that the command line can show its help without it
+
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {config.device} is no device; give cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--device {config.device}: no CUDA device is there; give --device cpu")
+
+
+def _require(config: Config, name: str, holds: Any, expected: str) -> None:
+    value = getattr(config, name)
+    if value is not None and not holds(value):
+        option = name.replace("_", "-")
+        raise ConfigError(f"--{option} is {value}; expected {expected}")
+
+
+def difference(old: Config, new: Config) -> str | None:
+    """Return the first option in which two configurations differ, in words, or None.
+
+    The number of processes is no difference: results do not depend on it.
+    """
+    for name in Config.__struct_fields__:
+        before, after = getattr(old, name), getattr(new, name)
+        if name != "workers" and before != after:
+            return f"{name.replace('_', '-')} {before} instead of {after}"
+    return None

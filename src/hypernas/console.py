@@ -1,0 +1,80 @@
+"""What a person sees while a run works: lines, progress bars with the remaining time, tables."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+Update = Callable[[int, int, str], None]
+"""called with what is done, the total, and a short text"""
+
+
+class Voice:
+    """Speaks to the terminal, or keeps silent.
+
+    Args:
+        quiet: say nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print one line; a long one is wrapped."""
+        self.console.print(text, markup=False)
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table; all columns but the first are numbers."""
+        table = Table(title=title, title_justify="left")
+        for position, name in enumerate(header):
+            table.add_column(name, justify="right" if position else "left")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+    @contextlib.contextmanager
+    def bar(self, title: str) -> Iterator[Update]:
+        """Show a progress bar while the block runs."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(*columns, console=self.console, refresh_per_second=4) as progress:
+            task = progress.add_task(title, total=None, text="")
+
+            def update(done: int, total: int, text: str = "") -> None:
+                progress.update(task, completed=done, total=total, text=text)
+
+            yield update
+
+
+def short(number: float) -> str:
+    """Return a count in few characters.
+
+    >>> short(1234), short(1_530_000), short(12)
+    ('1.2k', '1.5M', '12')
+    """
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return (
+                f"{number / size:.3g}{unit}"
+                if number / size >= 10
+                else f"{number / size:.1f}{unit}"
+            )
+    return f"{number:.0f}"

@@ -1,0 +1,168 @@
+"""Data sets that come as arrays: ``.npz`` files, and the checks that all arrays share."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from hypernas.data.examples import Dataset, Examples
+from hypernas.errors import DataError
+
+MOST_CHANNELS = 4
+LAYOUTS = f"(n, H, W), (n, H, W, C) or (n, C, H, W) with C of 1 to {MOST_CHANNELS}"
+
+
+def load_npz(path: Path) -> Dataset:
+    """Load ``images`` and ``labels``, and ``test_images`` and ``test_labels`` where present.
+
+    Images are uint8, or floats that are all within 0..1 (multiplied by 255) or else all within
+    0..255 (taken as they are), rounded. Nothing in the file is ever unpickled.
+
+    Raises:
+        DataError: the file is damaged, an array is missing, or one cannot be used.
+    """
+    arrays = _read(path)
+    _require_pair(path, arrays, "images", "labels")
+    has_test = bool({"test_images", "test_labels"} & arrays.keys())
+    if has_test:
+        _require_pair(path, arrays, "test_images", "test_labels")
+    names = ["images", "test_images"] if has_test else ["images"]
+    for name in names:
+        _require_range(arrays[name], f"{path}: {name}")
+    scale = 1 if any(_above_one(arrays[name]) for name in names) else 255
+    images = {n: channels_first(_as_bytes(arrays[n], scale), f"{path}: {n}") for n in names}
+    train = paired(images["images"], arrays["labels"], f"{path}: labels")
+    outputs = class_count(train.labels, f"{path}: labels")
+    test = None
+    if has_test:
+        test = paired(images["test_images"], arrays["test_labels"], f"{path}: test_labels")
+        require_same(train, test, outputs, f"{path}: test_")
+    return Dataset(path.stem, train, test, tuple(str(label) for label in range(outputs)))
+
+
+def channels_first(images: np.ndarray, where: str) -> np.ndarray:
+    """Return ``images`` of any of the three layouts as (n, C, H, W).
+
+    Raises:
+        DataError: the shape is none of them, or could be two of them.
+    """
+    if images.ndim == 3 and images.size:
+        return images[:, None]
+    if images.ndim != 4 or not images.size:
+        raise DataError(f"{where} has shape {images.shape}; expected {LAYOUTS}, none of them zero")
+    first, last = images.shape[1] <= MOST_CHANNELS, images.shape[3] <= MOST_CHANNELS
+    if first == last:
+        word = "can be read in two ways" if first else "shows no channel axis"
+        raise DataError(f"{where} has shape {images.shape}, which {word}; expected {LAYOUTS}")
+    return images if first else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def paired(images: np.ndarray, labels: np.ndarray, where: str) -> Examples:
+    """Join ``images`` (n, C, H, W) and ``labels``, which must be n integers from 0 on.
+
+    Raises:
+        DataError: the labels are of another type, shape or number, or negative.
+    """
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{where} are {labels.dtype}, but must be integers 0 to K-1; "
+            'number the classes, or convert with .astype("int64")'
+        )
+    if labels.ndim != 1:
+        raise DataError(f"{where} have shape {labels.shape}, but must be one label an image: (n,)")
+    if len(labels) != len(images):
+        raise DataError(
+            f"{where}: {len(labels)} labels for {len(images)} images; store one label an image"
+        )
+    if labels.min() < 0:
+        raise DataError(f"{where} hold {labels.min()}; number the classes from 0 to K-1")
+    return Examples(images, labels.astype(np.int64))
+
+
+def class_count(labels: np.ndarray, where: str) -> int:
+    """Return K of labels (int64, (n,)) that are 0 to K-1, each present.
+
+    Raises:
+        DataError: a label has no example, or there is only one class.
+    """
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DataError(
+            f"{where} hold only the class {present[0]}; at least two classes are needed"
+        )
+    if present[-1] != len(present) - 1:
+        missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
+        raise DataError(
+            f"{where} go up to {present[-1]}, but {missing} has no example; "
+            "number the classes 0 to K-1 without a gap"
+        )
+    return len(present)
+
+
+def require_same(train: Examples, test: Examples, outputs: int, where: str) -> None:
+    """Refuse a test set whose images or labels are not of the training set's kind.
+
+    Raises:
+        DataError: the image shapes differ or a test label is none of the ``outputs`` classes.
+    """
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(
+            f"{where}images are {test.images.shape[1:]} (C, H, W), those to learn from "
+            f"{train.images.shape[1:]}; store both in one size"
+        )
+    if test.labels.max() >= outputs:
+        raise DataError(
+            f"{where}labels hold {test.labels.max()}, but the training labels go only to "
+            f"{outputs - 1}; leave those test images out or add such training images"
+        )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays that are used, and the names of the others as empty arrays."""
+    wanted = ("images", "labels", "test_images", "test_labels")
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {n: file[n] if n in wanted else np.empty(0) for n in file.files}
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, TypeError) as error:
+        why = "holds Python objects" if "Object arrays" in str(error) else "cannot be read"
+        raise DataError(
+            f"{path} {why} as .npz ({type(error).__name__}); "
+            "write it again with numpy.savez(FILE, images=..., labels=...) from plain arrays"
+        ) from error
+
+
+def _require_pair(path: Path, arrays: dict[str, np.ndarray], *names: str) -> None:
+    for name in names:
+        if name not in arrays:
+            held = ", ".join(arrays) or "nothing"
+            raise DataError(
+                f"{path} has no array {name!r} (it holds: {held}); "
+                f"store {' and '.join(names)} with numpy.savez"
+            )
+
+
+def _require_range(images: np.ndarray, where: str) -> None:
+    """Refuse pixels that are neither bytes nor finite floats of 0 to 255."""
+    if images.dtype == np.uint8 or not images.size:
+        return
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DataError(
+            f"{where} is {images.dtype}; store uint8 (0 to 255) or floats (0 to 1, or 0 to 255)"
+        )
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 255):  # also refuses NaN
+        raise DataError(
+            f"{where} has floats from {low:g} to {high:g}; store pixels of 0 to 1 or of 0 to 255, "
+            "not normalised ones"
+        )
+
+
+def _above_one(images: np.ndarray) -> bool:
+    return bool(images.dtype != np.uint8 and images.size and images.max() > 1)
+
+
+def _as_bytes(images: np.ndarray, scale: int) -> np.ndarray:
+    return images if images.dtype == np.uint8 else np.rint(images * scale).astype(np.uint8)

@@ -1,0 +1,174 @@
+"""Where examples come from: known data sets by name, everything else by path."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hypernas.data.arrays import load_npz
+from hypernas.data.examples import Dataset, Examples
+from hypernas.data.folder import HINT, Options, load_folder
+from hypernas.data.idx import holds_idx, load_idx
+from hypernas.data.images import resized
+from hypernas.data.places import home, places
+from hypernas.errors import DataError
+
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+class Known(NamedTuple):
+    """A data set that has a name, for ``hypernas data``."""
+
+    name: str
+    description: str
+    available: bool
+    where: str
+    """the folder or package that holds it, or how to get it"""
+
+
+@dataclass(frozen=True)
+class _Public:
+    description: str
+    load: Callable[[], Dataset]
+    find: Callable[[], str | None]
+    """where it is, or None"""
+    way: str
+    """how to get it"""
+
+
+def load(
+    name_or_path: str,
+    *,
+    image_size: int | None = None,
+    skip_bad: bool = False,
+    cache: Path | None = None,
+) -> Dataset:
+    """Load a data set by its name or path.
+
+    A path is a folder of IDX files, a folder of images (see :mod:`hypernas.data.folder`) or an
+    ``.npz`` file (see :func:`hypernas.data.arrays.load_npz`).
+
+    Args:
+        name_or_path: ``digits``, ``fashion-mnist``, a path, or a folder or ``.npz`` file of
+            $HYPERNAS_DATA by its name.
+        image_size: side in pixels: the shorter side is scaled to it, then the centre is cropped.
+        skip_bad: leave damaged image files out and list them in ``Dataset.skipped``.
+        cache: folder for decoded images when they would take more than half of the free memory.
+
+    Raises:
+        DataError: there is no such data set, or it is damaged or inconsistent.
+
+    >>> load("digits").signature
+    Signature(input_shape=(1, 8, 8), outputs=10)
+    """
+    if image_size is not None and image_size < 1:
+        raise DataError(f"--image-size {image_size} is no size; give the side in pixels, 1 or more")
+    if name_or_path in _PUBLIC:
+        dataset = _PUBLIC[name_or_path].load()
+    else:
+        dataset = _load_path(_find(name_or_path), Options(image_size, skip_bad, cache))
+    return dataset if image_size is None else _resized(dataset, image_size, cache)
+
+
+def known() -> list[Known]:
+    """Return the data sets that have a name, and whether each is on this machine."""
+    return [_known(name, public) for name, public in sorted(_PUBLIC.items())]
+
+
+def _known(name: str, public: _Public) -> Known:
+    found = public.find()
+    return Known(name, public.description, found is not None, found or public.way)
+
+
+def _find(name: str) -> Path:
+    """Return the existing path that ``name`` means."""
+    path = Path(name).expanduser()
+    for candidate in (path, home() / path, home() / f"{name}.npz"):
+        if name and candidate.exists():
+            return candidate
+    close = difflib.get_close_matches(name, [*_PUBLIC, *_beside(path)], n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise DataError(
+        f"{name!r} is neither a known data set ({', '.join(sorted(_PUBLIC))}) nor a path here or "
+        f"in {home()}.{hint}"
+    )
+
+
+def _beside(path: Path) -> list[str]:
+    """Return some of the paths in the folder that ``path`` would lie in."""
+    try:
+        return [str(entry) for entry in itertools.islice(path.parent.iterdir(), 1000)]
+    except OSError:
+        return []
+
+
+def _load_path(path: Path, options: Options) -> Dataset:
+    if path.is_dir():
+        return load_idx(path) if holds_idx(path) else load_folder(path, options)
+    if path.suffix.lower() == ".npz":
+        return load_npz(path)
+    raise DataError(f"{path} is neither a folder nor an .npz file; {HINT}")
+
+
+def _resized(dataset: Dataset, size: int, cache: Path | None) -> Dataset:
+    test = dataset.test and resized(dataset.test, size, cache)
+    return replace(dataset, train=resized(dataset.train, size, cache), test=test)
+
+
+def _load_digits() -> Dataset:
+    from sklearn.datasets import load_digits  # slow to import, and for this data set only
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
+    labels = digits.target.astype(np.int64)
+    return Dataset("digits", Examples(images, labels), None, tuple("0123456789"))
+
+
+def _find_fashion() -> str | None:
+    folders = (folder for folder in places("fashion-mnist") if folder.is_dir())
+    return next((str(folder) for folder in folders if holds_idx(folder)), None)
+
+
+def _load_fashion() -> Dataset:
+    folder = _find_fashion()
+    if folder is None:
+        looked = ", ".join(str(place) for place in places("fashion-mnist"))
+        raise DataError(
+            f"fashion-mnist is not on this machine (looked in {looked}); fetch it with "
+            "`hypernas data fetch fashion-mnist`, install Debian's package dataset-fashion-mnist, "
+            "or set HYPERNAS_DATA to the folder that holds it"
+        )
+    return load_idx(Path(folder), name="fashion-mnist", classes=FASHION_CLASSES)
+
+
+_PUBLIC = {
+    "digits": _Public(
+        "1,797 grey 8x8 images of handwritten digits, 10 classes, no test set of its own",
+        _load_digits,
+        lambda: "inside scikit-learn",
+        "install scikit-learn",
+    ),
+    "fashion-mnist": _Public(
+        "60,000 + 10,000 grey 28x28 images of clothes, 10 classes",
+        _load_fashion,
+        _find_fashion,
+        "hypernas data fetch fashion-mnist",
+    ),
+}

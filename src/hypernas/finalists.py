@@ -1,0 +1,133 @@
+"""Which networks are trained for real, and what became of them.
+
+The best by score, as many random ones, and the biggest that fits, all by one recipe: without the
+last two no one could say whether the search was worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hypernas.candidate import Candidate
+from hypernas.choices import canonical
+from hypernas.config import Plan
+from hypernas.jobs import Train
+from hypernas.randomness import rng
+from hypernas.results import Network, Source, Struct, Training
+from hypernas.scoring import Score
+from hypernas.searching import distinct, random_feasible, top
+from hypernas.study import Scored
+from hypernas.survey import biggest
+from hypernas.workplace import Workplace
+
+RANDOM_DRAWS = 100_000
+
+
+class Pick(Struct, frozen=True):
+    """A network that is to be trained for real."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: Score
+    source: Source
+
+
+class Picks(Struct, frozen=True):
+    """All networks that are to be trained for real; written to ``picks.json``."""
+
+    trials: int
+    """number of scored candidates among which the best were picked"""
+    finalists: int
+    """how many were asked for"""
+    networks: list[Pick]
+
+    def of(self, source: Source) -> list[Pick]:
+        """Return those from one source, in order."""
+        return [pick for pick in self.networks if pick.source == source]
+
+
+def pick(place: Workplace, scored: Sequence[Scored], count: int) -> Picks:
+    """Pick the best ``count`` by score, as many random ones, and the biggest that fits."""
+    limits, candidates, seed = place.config.limits, place.candidates, place.config.seed
+    by_score = (candidates.of(s.choices) for s in top(scored, len(scored), limits))
+    best = distinct(by_score, count)
+    drawn = random_feasible(
+        lambda number: candidates.draw(rng(seed, "random pick", number)),
+        count,
+        limits,
+        RANDOM_DRAWS,
+    )
+    largest = biggest(candidates, place.survey, limits, seed=seed)
+    found = [("search", c) for c in best] + [("random", c) for c in drawn] + [("biggest", largest)]
+    scores = {canonical(s.choices): s for s in scored}
+    networks = list(_picks(place, found, scores))
+    return Picks(trials=len(scored), finalists=count, networks=networks)
+
+
+def _picks(
+    place: Workplace, found: list[tuple[Any, Candidate]], scores: dict[str, Scored]
+) -> Iterator[Pick]:
+    """Give each network its score: from the study where it is there, measured else."""
+    for source, candidate in found:
+        known = scores.get(canonical(candidate.choices))
+        if known is None:
+            score = place.score([candidate])[0]
+        else:
+            score = Score(
+                score=known.score, interval=known.interval, score_accuracy=known.score_accuracy
+            )
+        yield Pick(
+            choices=candidate.choices,
+            params=candidate.params,
+            macs=candidate.macs,
+            score=score,
+            source=source,
+        )
+
+
+def trainings(picks: Picks, plan: Plan) -> list[Train]:
+    """Return the trainings of all picks, the costliest first so that processes end together."""
+    jobs = {}
+    for network in sorted(picks.networks, key=lambda n: -n.macs):
+        for seed in range(plan.seeds):
+            job = Train(choices=network.choices, seed=seed, epochs=plan.epochs)
+            jobs[job.folder] = job  # a network with two sources is trained once
+    return list(jobs.values())
+
+
+def networks(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
+    """Return the picks with what they reached."""
+    return [_network(place, pick, plan) for pick in picks.networks]
+
+
+def _network(place: Workplace, pick: Pick, plan: Plan) -> Network:
+    jobs = [Train(choices=pick.choices, seed=s, epochs=plan.epochs) for s in range(plan.seeds)]
+    done = [result for job in jobs if (result := job.known(place)) is not None]
+    return Network(
+        choices=pick.choices,
+        params=pick.params,
+        macs=pick.macs,
+        score=pick.score.score,
+        interval=pick.score.interval,
+        score_accuracy=pick.score.score_accuracy,
+        val_accuracy=_mean([training.val_accuracy for training in done]),
+        test_accuracy=_mean([t.test_accuracy for t in done if t.test_accuracy is not None]),
+        seeds=done,
+        source=pick.source,
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def best_of(found: Sequence[Network]) -> Network:
+    """Return the network with the highest mean validation accuracy; ties by fewer parameters."""
+    return max(found, key=lambda n: (n.val_accuracy, -n.params))
+
+
+def best_seed(network: Network) -> Training:
+    """Return the training with the highest validation accuracy."""
+    return max(network.seeds, key=lambda t: (t.val_accuracy, -t.seed))

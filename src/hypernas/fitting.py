@@ -1,0 +1,232 @@
+"""Trains a hypernetwork: at each step a fresh candidate, its generated weights, and one batch.
+
+Source: Graph HyperNetworks (arXiv 1810.05749), 3.4; a meta-batch as in GHN-2 (arXiv 2110.13100).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hypernas.data import Batches
+from hypernas.errors import ConfigError
+from hypernas.files import read_tensors, write_tensors
+from hypernas.hypernets import Hypernet
+from hypernas.precision import autocast
+from hypernas.randomness import derived_seed
+from hypernas.results import Struct
+from hypernas.scoring import Scorer
+from hypernas.survey import Draws
+from hypernas.tasks import Task
+
+WARM_UP = 0.05
+"""share of the steps over which the learning rate rises"""
+CLIP = 5.0
+"""largest norm of the gradient"""
+CHECKS = 10
+"""how often the validation score is measured during a fit"""
+CHECKPOINT_SECONDS = 15.0
+
+
+class FitOptions(Struct, frozen=True):
+    """How a hypernetwork is trained."""
+
+    steps: int
+    rate: float = 2e-3
+    weight_decay: float = 1e-4
+    meta_batch: int = 1
+    precision: str = "fp32"
+    seed: int = 0
+
+
+@dataclass
+class Fit:
+    """A hypernetwork under training.
+
+    Attributes:
+        hypernet: what is trained.
+        draws: the candidate of each step.
+        batches: the images of each step, of the fit split.
+        task: judges outputs.
+        options: counts and rates.
+    """
+
+    hypernet: Hypernet
+    draws: Draws
+    batches: Batches
+    task: Task
+    options: FitOptions
+
+    def __post_init__(self) -> None:
+        self.optimiser = torch.optim.AdamW(
+            [{"params": list(self.hypernet.parameters())}],  # a table of weights may start empty
+            lr=self.options.rate,
+            weight_decay=self.options.weight_decay,
+        )
+        self.step = 0
+        self.skipped = 0
+
+    def advance(self) -> float:
+        """Do one step; return its loss, or NaN where the step was left out.
+
+        Raises:
+            ConfigError: more than one step in fifty had no finite loss.
+        """
+        candidates = [self.draws(self.step, i) for i in range(self.options.meta_batch)]
+        images, targets = self.batches.random(self.options.seed, "fit", self.step)
+        torch.manual_seed(derived_seed(self.options.seed, "dropout", self.step))
+        self._adopt(self.hypernet.prepare(candidates))
+        losses = []
+        for candidate, weights in zip(candidates, self.hypernet(candidates), strict=True):
+            candidate.module.train()
+            with autocast(images.device, self.options.precision):
+                outputs = candidate(weights, images)
+            losses.append(self.task.loss(outputs, targets))
+        loss = torch.stack(losses).mean()
+        self._update(loss)
+        self.step += 1
+        return loss.item()
+
+    def _update(self, loss: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.rate * schedule(self.step, self.options.steps)
+        norm = nn.utils.clip_grad_norm_(self.hypernet.parameters(), CLIP)
+        if torch.isfinite(loss) and torch.isfinite(norm):
+            self.optimiser.step()
+            return
+        self.skipped += 1
+        if self.skipped > max(10, self.options.steps // 50):
+            raise ConfigError(
+                f"{self.skipped} of {self.step + 1} steps had no finite loss; "
+                "give a smaller --rate or --precision fp32"
+            )
+
+    def _adopt(self, grown: list[tuple[nn.Parameter | None, nn.Parameter]]) -> None:
+        """Give the optimiser the parameters that the hypernetwork has made."""
+        for old, new in grown:
+            group = self.optimiser.param_groups[0]
+            group["params"] = [p for p in group["params"] if p is not old] + [new]
+            state = self.optimiser.state.pop(old, None) if old is not None else None
+            if state:
+                self.optimiser.state[new] = {k: _enlarged(v, new) for k, v in state.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything that the next step depends on."""
+        names = {parameter: name for name, parameter in self.hypernet.named_parameters()}
+        tensors = {f"hypernet/{k}": v for k, v in self.hypernet.state_dict().items()}
+        for parameter, state in self.optimiser.state.items():
+            tensors |= {f"optimiser/{key}/{names[parameter]}": v for key, v in state.items()}
+        write_tensors(path, tensors, {"step": self.step, "skipped": self.skipped})
+
+    def load(self, path: Path) -> None:
+        """Go on from what :meth:`save` wrote."""
+        tensors, metadata = read_tensors(path)
+        state = {k.removeprefix("hypernet/"): v for k, v in tensors.items() if k[:9] == "hypernet/"}
+        self.hypernet.load_state_dict(state)
+        named = dict(self.hypernet.named_parameters())
+        group = self.optimiser.param_groups[0]
+        group["params"] = list(named.values())
+        self.optimiser.state.clear()
+        for key, value in tensors.items():
+            if key.startswith("optimiser/"):
+                _, what, name = key.split("/", 2)
+                moved = value if what == "step" else value.to(named[name].device)
+                self.optimiser.state[named[name]][what] = moved
+        self.step, self.skipped = metadata["step"], metadata["skipped"]
+
+
+def _enlarged(state: Tensor, parameter: Tensor) -> Tensor:
+    """Fill the optimiser's memory of a parameter that grew with zeros for the new part."""
+    if state.ndim == 0:
+        return state
+    larger = torch.zeros_like(parameter, requires_grad=False)
+    larger[tuple(slice(0, n) for n in state.shape)] = state
+    return larger
+
+
+def schedule(step: int, steps: int) -> float:
+    """Return the learning rate's factor: a linear rise, then half a cosine to 0.
+
+    >>> schedule(0, 1000) < schedule(49, 1000) == 1.0 > schedule(999, 1000)
+    True
+    """
+    warm = max(1, int(WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / max(steps - warm, 1)))
+
+
+def fit(
+    work: Fit,
+    folder: Path,
+    scorer: Scorer,
+    *,
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> None:
+    """Train to the end, from the last checkpoint in ``folder`` where there is one.
+
+    Writes ``checkpoint.safetensors`` (resumable) and ``log.jsonl`` (loss, validation score).
+    """
+    checkpoint, log = folder / "checkpoint.safetensors", folder / "log.jsonl"
+    if checkpoint.exists():
+        work.load(checkpoint)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    kept = [line for line in _lines(log) if line["step"] <= work.step]
+    log.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    board = _tensorboard(folder)
+    # Architectures beside those of the steps, the same at every check.
+    watched = [work.draws(-1 - i) for i in range(4)]
+    total, saved, losses = work.options.steps, time.monotonic(), []
+    every, check = max(1, total // 200), max(1, total // CHECKS)
+    while work.step < total:
+        losses.append(work.advance())
+        progress(work.step, total, f"loss {losses[-1]:.3f}")
+        if work.step % every == 0 or work.step == total:
+            line: dict[str, Any] = {"step": work.step, "loss": sum(losses) / len(losses)}
+            if work.step % check == 0 or work.step == total:
+                line["validation_score"] = _mean(s.score for s in scorer(watched))
+            _record(log, board, line)
+            losses = []
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or work.step == total:
+                work.save(checkpoint)
+                saved = time.monotonic()
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return sum(known) / len(known)
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a log; a torn last one is left out."""
+    if not log.exists():
+        return []
+    return [json.loads(line) for line in log.read_text().split("\n")[:-1]]
+
+
+def _record(log: Path, board: Any, line: dict[str, Any]) -> None:
+    with log.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    if board is not None:
+        for name, value in line.items():
+            if name != "step":
+                board.add_scalar(f"fit/{name}", value, line["step"])
+
+
+def _tensorboard(folder: Path) -> Any:
+    """Return a TensorBoard writer, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -1,0 +1,64 @@
+"""How values are written on the command line: sizes such as 200k, options such as width=16."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
+
+
+def parse_size(text: str) -> int:
+    """Read a count.
+
+    >>> parse_size("200k"), parse_size("1.5M"), parse_size("123")
+    (200000, 1500000, 123)
+    """
+    unit = UNITS.get(text[-1:], 1)
+    number = float(text[:-1] if unit > 1 else text)
+    if not number.is_integer() and unit == 1:
+        raise ValueError(f"{text} is no whole number")
+    return round(number * unit)
+
+
+def parse_options(texts: list[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs; a value is JSON where it can be, else text.
+
+    >>> parse_options(["width=16", "identity=false", "mode=plain"])
+    {'width': 16, 'identity': False, 'mode': 'plain'}
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{text} is no NAME=VALUE")
+        try:
+            found[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            found[name] = value
+    return found
+
+
+_SIZE = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="COUNT, e.g. 200k or 20M",
+    instance_from_str=lambda texts: parse_size(texts[0]),
+    is_instance=lambda value: isinstance(value, int),
+    str_from_instance=lambda value: [str(value)],
+)
+_OPTIONS = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="NAME=VALUE ...",
+    instance_from_str=parse_options,
+    is_instance=lambda value: isinstance(value, dict),
+    str_from_instance=lambda value: [
+        f"{k}={msgspec.json.encode(v).decode()}" for k, v in value.items()
+    ],
+)
+
+Size: TypeAlias = Annotated[int, _SIZE]
+SpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="set")]
+HypernetOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="hypernet-set")]

@@ -1,0 +1,105 @@
+"""The jobs of a run that processes share: score a block of candidates, train one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from torch import nn
+
+from hypernas.candidate import build_network
+from hypernas.choices import identity
+from hypernas.files import read_json, read_tensors, write_json, write_tensors
+from hypernas.results import Struct, Training
+from hypernas.scoring import Score
+from hypernas.training import Recipe, Trainer, measure
+from hypernas.workplace import MEASURE_BATCH, Workplace
+
+GOING_ON = 0.5
+"""learning rate with which a trained network goes on, as a share of the recipe's"""
+
+Progress = Callable[[int, int], None]
+
+
+class ScoreBlock(Struct, frozen=True, tag="score"):
+    """Score architectures that pass the hypernetwork together."""
+
+    block: list[dict[str, Any]]
+
+    def do(self, place: Workplace) -> list[Score]:
+        """Return the score of each."""
+        return place.score([place.candidates.of(choices) for choices in self.block])
+
+
+class Train(Struct, frozen=True, tag="train"):
+    """Train one network with one seed, and measure it once on the test split."""
+
+    choices: dict[str, Any]
+    seed: int
+    epochs: int
+    goes_on_from: str = ""
+    """folder of the weights with which it starts; empty for a new network"""
+    stage: int = 0
+    """how often it has gone on"""
+
+    @property
+    def folder(self) -> str:
+        """Where in the run folder its weights lie."""
+        what = f"more-{self.stage}-" if self.stage else ""
+        return f"networks/{identity(self.choices)}/seed-{self.seed}-{what}epochs-{self.epochs}"
+
+    def known(self, place: Workplace) -> Training | None:
+        """Return the result, if the training is done."""
+        path = place.folder / self.folder / "result.json"
+        return read_json(path, Training) if path.exists() else None
+
+    def do(self, place: Workplace, progress: Progress = lambda done, total: None) -> Training:
+        """Train from the last checkpoint; return what is known already if it is done."""
+        known = self.known(place)
+        if known is not None:
+            return known
+        folder = place.folder / self.folder
+        recipe = place.recipe(self.epochs, rate=GOING_ON if self.stage else 1.0)
+        module = self._first(place, recipe)
+        trainer = Trainer(module, place.train_batches, place.task, recipe, folder, seed=self.seed)
+        trained = trainer.run(place.validation_batches, progress)
+        test = place.batches(place.splits.test, MEASURE_BATCH)
+        result = Training(
+            seed=self.seed,
+            epochs=trained.epochs,
+            val_accuracy=trained.accuracy,
+            val_loss=trained.loss,
+            test_accuracy=measure(module, test, place.task, precision=recipe.precision).accuracy,
+            seconds=trained.seconds,
+        )
+        write_tensors(folder / "weights.safetensors", module.state_dict())
+        write_json(folder / "result.json", result)
+        trainer.checkpoint.unlink(missing_ok=True)
+        return result
+
+    def _first(self, place: Workplace, recipe: Recipe) -> nn.Module:
+        """Return the network with the weights that it starts with."""
+        seed = place.config.seed * 1000 + self.seed
+        module = build_network(place.space, self.choices, place.signature, seed=seed)
+        if self.goes_on_from:
+            load_weights(module, place, self.goes_on_from)
+        elif recipe.start == "generated":
+            weights = place.hypernet([place.candidates.of(self.choices)])[0]
+            plain = {name: tensor.detach().cpu() for name, tensor in weights.items()}
+            module.load_state_dict(module.state_dict() | plain)
+        return module
+
+
+def load_weights(module: nn.Module, place: Workplace, folder: str) -> None:
+    """Load what a training in ``folder`` of the run ended with."""
+    module.load_state_dict(read_tensors(place.folder / folder / "weights.safetensors")[0])
+
+
+Job = ScoreBlock | Train
+
+
+def do(place: Workplace, job: dict[str, Any]) -> Any:
+    """Do a job that came as JSON; return its answer as plain values."""
+    found = msgspec.convert(job, Job)
+    return msgspec.to_builtins(found.do(place))

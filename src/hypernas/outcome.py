@@ -1,0 +1,153 @@
+"""What a run hands over: the result, the exported network, the report, the closing table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hypernas.best import Best
+from hypernas.console import Voice, short
+from hypernas.files import read_json
+from hypernas.finalists import Picks, networks
+from hypernas.report import write_report
+from hypernas.results import Network, Result, Search
+from hypernas.study import Scored
+from hypernas.training import Recipe
+from hypernas.trust import verdict
+from hypernas.workplace import Workplace
+
+PACKAGES = ("hypernas", "torch", "numpy", "optuna")
+
+
+def collect(
+    place: Workplace, picks: Picks, best: Best, scored: Sequence[Scored], seconds: dict[str, float]
+) -> Result:
+    """Return everything that the run found out."""
+    config, plan, data = place.config, place.plan, place.data
+    found = networks(place, picks, plan)
+    finalists = [n for n in found if n.source == "search"]
+    random = [n for n in found if n.source == "random"]
+    biggest = next(n for n in found if n.source == "biggest")
+    checks = place.folder / "export.json"
+    return Result(
+        data={
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "input_shape": data.input_shape,
+            "classes": data.classes,
+            "fit": data.fit,
+            "validation": data.validation,
+            "test": data.test,
+        },
+        space={"name": place.space.name, "options": place.space.options},
+        hypernet={
+            "name": config.hypernet,
+            "options": config.hypernet_options,
+            "steps": plan.steps,
+            "batch": config.batch,
+            "draw": config.draw,
+        },
+        seed=config.seed,
+        limits=config.limits,
+        recipe=msgspec.to_builtins(place.recipe(plan.epochs)),
+        best=best.network,
+        final=best.final,
+        finalists=finalists,
+        random=random,
+        biggest=biggest,
+        search=Search(
+            scored=len(scored),
+            feasible_share=place.survey.share(config.limits),
+            sampler=config.sampler,
+        ),
+        verdict=verdict(finalists, random, biggest, test_examples=data.test),
+        export=read_json(checks, dict[str, str]) if checks.exists() else {},
+        seconds=seconds,
+        versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+    )
+
+
+def export_best(best: Best, folder: Path) -> dict[str, str]:
+    """Write the recommended network to ``folder``; return how far each file was checked."""
+    # exporting needs half a second to import, and only this step needs it
+    from hypernas.exporting import export
+
+    place, data = best.place, best.place.data
+    about = {
+        "choices": best.choices,
+        "space": {"name": place.space.name, "options": place.space.options},
+        "data": data.name,
+        "classes": list(data.classes),
+        "input_shape": list(data.input_shape),
+        "normalisation": msgspec.to_builtins(data.normalisation),
+        "params": best.network.params,
+        "macs": best.network.macs,
+        "source": best.network.source,
+        "val_accuracy": best.final.val_accuracy,
+        "test_accuracy": best.final.test_accuracy,
+    }
+    example = place.task.example_input(place.signature)
+    return export(best.module.cpu(), example, folder, about=about)
+
+
+def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> None:
+    """Write ``report.html``."""
+    graph = place.candidates.of(result.best.choices).graph
+    title = f"{place.data.name}, {place.space.name}"
+    write_report(place.folder / "report.html", result, scored, graph, title=title)
+
+
+def show(voice: Voice, result: Result, folder: Path) -> None:
+    """Print the closing table, the verdict, and where everything lies."""
+    header = ("network", "params", "MACs", "score", "score acc.", "val acc.", "test acc.")
+    rows = [_row(network, result.best) for network in all_networks(result)]
+    voice.table("networks trained for real (score: with generated weights)", header, rows)
+    final = result.final
+    voice.say(
+        f"best: {final.val_accuracy:.2%} on validation, {final.test_accuracy:.2%} on test, "
+        f"{short(result.best.params)} params, {short(result.best.macs)} MACs, "
+        f"from {result.best.source}; {final.text}"
+    )
+    voice.say(f"verdict: {result.verdict.text}")
+    voice.say(f"network: {folder / 'best'}{os.sep}   report: {folder / 'report.html'}")
+
+
+def all_networks(result: Result) -> list[Network]:
+    """Return every network that was trained for real."""
+    return [*result.finalists, *result.random, result.biggest]
+
+
+def _row(network: Network, best: Network) -> tuple[str, ...]:
+    mark = " *" if network == best else ""
+    test = f"{network.test_accuracy:.2%}" if network.test_accuracy is not None else "–"
+    return (
+        f"{network.source}{mark}",
+        short(network.params),
+        short(network.macs),
+        f"{network.score:.3f}",
+        f"{network.score_accuracy:.1%}",
+        f"{network.val_accuracy:.2%}",
+        test,
+    )
+
+
+def in_words(recipe: Recipe) -> str:
+    """Describe a recipe in one line."""
+    augmentation: Any = recipe.augmentation
+    changes = [
+        "mirrored" if augmentation.flip else "",
+        f"shifted by up to {augmentation.crop} pixels" if augmentation.crop else "",
+        f"{augmentation.cutout}-pixel squares cut out" if augmentation.cutout else "",
+    ]
+    shown = ", ".join(filter(None, changes)) or "as they are"
+    return (
+        f"SGD {recipe.rate:g} with cosine, Nesterov {recipe.momentum:g}, weight decay "
+        f"{recipe.weight_decay:g}, batch {recipe.batch}, images {shown}, "
+        f"from {'generated weights' if recipe.start == 'generated' else 'scratch'}"
+    )

@@ -1,0 +1,101 @@
+"""The start of a run: looks at data and space, fixes the counts, lays out the folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from hypernas import budget, warmup
+from hypernas.config import Plan
+from hypernas.console import Voice, short
+from hypernas.errors import RunError
+from hypernas.files import write_json
+from hypernas.survey import Survey, survey
+from hypernas.workplace import Workplace
+
+
+def prepare(place: Workplace, voice: Voice) -> None:
+    """Look at data and space, fix the counts, and write the folder as a whole."""
+    began = time.perf_counter()
+    config = place.config
+    place.data = place.record_data()
+    _say_data(place, voice)
+    with voice.bar("survey") as update:
+        known = survey(
+            place.candidates, seed=config.seed, progress=lambda d, t: update(d, t, "architectures")
+        )
+    known.require(config.limits)
+    place.survey = known
+    _say_space(place, known, voice)
+    if config.minutes is not None:
+        voice.say("measuring what a step, a score and an epoch cost on this machine …")
+    costs = warmup.costs(place, known) if config.minutes is not None else None
+    spent = time.perf_counter() - began
+    place.plan = budget.plan(config, costs, spent=spent)
+    _say_plan(place.plan, voice)
+    _write(place, spent)
+
+
+def _write(place: Workplace, spent: float) -> None:
+    """Write the folder beside its place and move it there, so that it is whole or not there."""
+    try:
+        place.folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{place.folder.name}.", dir=place.folder.parent))
+    except OSError as error:
+        raise RunError(f"cannot make {place.folder}: {error}; give another --out") from error
+    try:
+        space = place.record_space()
+        write_json(beside / "data.json", place.data)
+        write_json(beside / "space.json", space)
+        shutil.copyfile(place.space.file, beside / "space.py")
+        write_json(beside / "survey.json", place.survey)
+        write_json(beside / "plan.json", place.plan)
+        write_json(beside / "seconds.json", {"prepare": spent})
+        write_json(beside / "config.json", place.config)
+        beside.chmod(0o755)
+        cache = place.folder / "cache"
+        if cache.exists():  # decoded images, made while the data was looked at
+            shutil.move(cache, beside / "cache")
+            place.folder.rmdir()
+        beside.replace(place.folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _say_data(place: Workplace, voice: Voice) -> None:
+    data = place.data
+    left_out = f", {data.skipped} damaged files left out" if data.skipped else ""
+    shape = "×".join(map(str, data.input_shape))
+    voice.say(
+        f"data {data.name}: {len(data.classes)} classes, images {shape}; {data.fit} to fit, "
+        f"{data.validation} to choose by, {data.test} to test{left_out}"
+    )
+
+
+def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
+    params = sorted(a.params for a in known.drawn)
+    share = known.share(place.config.limits)
+    options = " ".join(f"{name}={value}" for name, value in place.space.options.items())
+    voice.say(
+        f"space {place.space.name} ({options}): {short(params[0])} to {short(params[-1])} params, "
+        f"median {short(params[len(params) // 2])}; {share:.0%} of it meets the limits"
+    )
+    example = place.candidates.of(known.drawn[0].choices)
+    if example.graph.segments == 1 and place.config.hypernet != "shared":
+        voice.say("the space marks no cells: the hypernetwork reads each network as one flat graph")
+
+
+def _say_plan(plan: Plan, voice: Voice) -> None:
+    parts = {"fit": f"{plan.steps} steps", "search": f"{plan.trials} candidates"}
+    parts["train"] = (
+        f"2 × {plan.finalists} + 1 networks × {plan.seeds} seeds × {plan.epochs} epochs"
+    )
+    parts["longer"] = f"{plan.best_epochs} more epochs of the winner"
+    for part, text in parts.items():
+        seconds = plan.seconds.get(part)
+        voice.say(f"  {part:7}{text}" + (f"  (about {seconds / 60:.1f} min)" if seconds else ""))
+    if plan.forced:
+        voice.say(f"  {plan.forced}")

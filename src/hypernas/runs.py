@@ -1,0 +1,316 @@
+"""A run: a folder that holds everything a search needed and found, and can be asked again.
+
+::
+
+    config.json   data.json   space.json   space.py   survey.json   plan.json
+    fit/                      checkpoint and log of the hypernetwork
+    hypernet.safetensors
+    study.journal             the scored candidates; opens in optuna-dashboard
+    picks.json   networks/    the networks trained for real, and their weights
+    best/                     the exported network
+    result.json   report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import torch
+
+from hypernas import asking, jobs, outcome
+from hypernas.best import Best, final_of, next_stage, stages
+from hypernas.candidate import Candidate
+from hypernas.choices import Architecture
+from hypernas.config import Config, check, cores, difference
+from hypernas.console import Voice
+from hypernas.errors import ConfigError, RunError
+from hypernas.files import read_json, write_json, write_tensors
+from hypernas.finalists import Picks, best_of, networks, pick, trainings
+from hypernas.fitting import fit
+from hypernas.hypernets import make
+from hypernas.jobs import ScoreBlock
+from hypernas.lock import owned
+from hypernas.preparing import prepare
+from hypernas.results import Limits, Network, Result
+from hypernas.samplers import directions
+from hypernas.scoring import Score
+from hypernas.searching import search
+from hypernas.study import Scored, Study
+from hypernas.workers import Pool
+from hypernas.workplace import Workplace
+
+
+class Run:
+    """A run folder, with the steps that fill it. Made by :meth:`start` or :meth:`open`."""
+
+    def __init__(self, place: Workplace, voice: Voice) -> None:
+        self.place = place
+        self.voice = voice
+        self.folder = place.folder
+        self.config = place.config
+
+    @classmethod
+    def open(cls, folder: str | Path, *, quiet: bool = False) -> Run:
+        """Open an existing run folder.
+
+        Raises:
+            RunError: it is not one.
+        """
+        path = Path(folder)
+        if not (path / "config.json").is_file():
+            raise RunError(f"{path} is no run folder (it has no config.json); see `hypernas run`")
+        return cls(Workplace(path, read_json(path / "config.json", Config)), Voice(quiet=quiet))
+
+    @classmethod
+    def start(cls, folder: str | Path, config: Config, *, quiet: bool = False) -> Run:
+        """Make a run folder, or open the one that was made by the same configuration.
+
+        Everything that can be wrong with the configuration is found before anything is written.
+
+        Raises:
+            HypernasError: an option cannot work, or the folder was made by another configuration.
+        """
+        path, voice = Path(folder), Voice(quiet=quiet)
+        check(config)
+        directions(config.sampler)
+        make(config.hypernet, config.hypernet_options)
+        if (path / "config.json").exists():
+            run = cls.open(path, quiet=quiet)
+            other = difference(run.config, config)
+            if other is None:
+                return run
+            raise RunError(
+                f"{path} holds a run with {other}; give the same options to go on, or another --out"
+            )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{path} is there already and is no run folder; give another --out")
+        place = Workplace(path, config)
+        prepare(place, voice)
+        return cls(place, voice)
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def everything(self) -> Run:
+        """Do all steps that are not done yet, and return the run."""
+        with owned(self.folder), _explained(self.folder):
+            self._fit()
+            self._search()
+            self._train()
+            if not stages(self.place, self._winner()) and self.place.plan.best_epochs:
+                self._go_on(self.place.plan.best_epochs)
+            self._export()
+            self._report()
+        return self
+
+    def fit(self) -> None:
+        """Train the hypernetwork."""
+        with owned(self.folder), _explained(self.folder):
+            self._fit()
+
+    def search(self, *, trials: int | None = None) -> None:
+        """Score candidates until there are ``trials`` (by default as planned)."""
+        with owned(self.folder), _explained(self.folder):
+            self._change_plan(trials=trials)
+            self._search()
+
+    def train(self, **counts: int | None) -> None:
+        """Train the finalists, as many random networks, and the biggest that fits.
+
+        Args:
+            counts: ``finalists``, ``seeds`` or ``epochs`` where they are to differ from the plan.
+        """
+        with owned(self.folder), _explained(self.folder):
+            self._change_plan(**counts)
+            self._train()
+
+    def go_on(self, *, epochs: int) -> None:
+        """Train the winner for ``epochs`` more, and bring export and report up to date."""
+        if epochs < 1:
+            raise ConfigError(f"--epochs is {epochs}; expected 1 or more")
+        with owned(self.folder), _explained(self.folder):
+            self._go_on(epochs)
+            self._export()
+            self._report()
+
+    def export(self) -> None:
+        """Write ``best/``, and bring ``result.json`` up to date."""
+        with owned(self.folder):
+            self._export()
+            self._report()
+
+    def report(self) -> None:
+        """Write ``result.json`` and ``report.html``."""
+        with owned(self.folder):
+            self._report()
+
+    # -- answers --------------------------------------------------------------------------------
+
+    @property
+    def scored(self) -> list[Scored]:
+        """The scored candidates, in order."""
+        return self._study("search").scored
+
+    @property
+    def result(self) -> Result:
+        """What the run found out."""
+        return read_json(self.folder / "result.json", Result)
+
+    @cached_property
+    def best(self) -> Best:
+        """The network that the run recommends."""
+        winner = self._winner()
+        return Best(winner, final_of(self.place, winner), self.place)
+
+    def ask(self, limits: Limits, *, top: int = 5) -> asking.Answer:
+        """Return the best candidates within other limits; nothing is trained again."""
+        with owned(self.folder):
+            return asking.ask(self.place, self._study("search"), self._study("ask"), limits, top)
+
+    def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
+        """Yield a line for each architecture, in order: its score, or what is wrong with it."""
+        return asking.score(self.place, architectures)
+
+    # -- how each step is done --------------------------------------------------------------------
+
+    def _fit(self) -> None:
+        place = self.place
+        if (self.folder / "hypernet.safetensors").exists():
+            return
+        place.threads(cores())
+        hypernet = place.new_hypernet()
+        with self._timed("fit"), self.voice.bar("fit") as update, torch.random.fork_rng(devices=[]):
+            work = place.fit(hypernet, place.plan.steps)
+            fit(work, self.folder / "fit", place.scorer(hypernet), progress=update)
+        write_tensors(self.folder / "hypernet.safetensors", hypernet.state_dict())
+
+    def _search(self) -> None:
+        place, plan = self.place, self.place.plan
+        place.hypernet  # noqa: B018 (refuses a folder without one before processes start)
+        study = self._study("search")
+        if len(study.trials) >= plan.trials:
+            return
+        with self._timed("search"), self._pool() as pool, self.voice.bar("search") as update:
+
+            def score_blocks(blocks: list[list[Candidate]]) -> Iterator[list[Score]]:
+                todo = [ScoreBlock(block=[c.choices for c in block]) for block in blocks]
+                answers = pool.do([msgspec.to_builtins(job) for job in todo])
+                return (msgspec.convert(answer, list[Score]) for answer in answers)
+
+            search(
+                place.candidates,
+                study,
+                score_blocks,
+                sampler=self.config.sampler,
+                trials=plan.trials,
+                limits=self.config.limits,
+                feasible_share=place.survey.share(self.config.limits),
+                seed=self.config.seed,
+                progress=update,
+            )
+
+    def _train(self) -> None:
+        place, plan = self.place, self.place.plan
+        picks = self._pick()
+        todo = [job for job in trainings(picks, plan) if job.known(place) is None]
+        if not todo:
+            return
+        self.voice.say(
+            f"training {len(todo)} times: {plan.finalists} finalists, as many random networks and "
+            f"the biggest that fits, {plan.seeds} seeds, {plan.epochs} epochs each; recipe: "
+            + outcome.in_words(place.recipe(plan.epochs))
+        )
+        with self._timed("train"), self._pool() as pool, self.voice.bar("train") as update:
+            answers = pool.do([msgspec.to_builtins(job) for job in todo])
+            for done, _ in enumerate(answers, start=1):
+                update(done, len(todo), "networks")
+
+    def _go_on(self, epochs: int) -> None:
+        winner = self._winner()
+        job = next_stage(winner, stages(self.place, winner), epochs)
+        self.place.threads(cores())
+        with self._timed("longer"), self.voice.bar("winner") as update:
+            job.do(self.place, lambda done, total: update(done, total, f"{epochs} more epochs"))
+        self.__dict__.pop("best", None)
+
+    def _export(self) -> None:
+        with self._timed("export"):
+            checks = outcome.export_best(self.best, self.folder / "best")
+            write_json(self.folder / "export.json", checks)
+
+    def _report(self) -> None:
+        seconds = self._seconds()
+        result = outcome.collect(self.place, self._picks(), self.best, self.scored, seconds)
+        write_json(self.folder / "result.json", result)
+        outcome.write_page(self.place, result, self.scored)
+        outcome.show(self.voice, result, self.folder)
+
+    # -- helpers ----------------------------------------------------------------------------------
+
+    def _study(self, name: str) -> Study:
+        return Study(self.folder / "study.journal", name, directions(self.config.sampler))
+
+    def _pool(self) -> Pool:
+        self.place.threads(1)
+        return Pool(self.folder, self.config.processes, lambda job: jobs.do(self.place, job))
+
+    def _pick(self) -> Picks:
+        """Return the networks to train; they are picked anew when more was scored."""
+        path, scored, count = self.folder / "picks.json", self.scored, self.place.plan.finalists
+        if not scored:
+            raise RunError(f"{self.folder} has no scored candidates; run `hypernas search` on it")
+        if path.exists():
+            picks = read_json(path, Picks)
+            if (picks.trials, picks.finalists) == (len(scored), count):
+                return picks
+        picks = pick(self.place, scored, count)
+        write_json(path, picks)
+        return picks
+
+    def _picks(self) -> Picks:
+        if not (self.folder / "picks.json").exists():
+            raise RunError(f"{self.folder} has no trained networks; run `hypernas train` on it")
+        return read_json(self.folder / "picks.json", Picks)
+
+    def _winner(self) -> Network:
+        return best_of(networks(self.place, self._picks(), self.place.plan))
+
+    def _change_plan(self, **counts: int | None) -> None:
+        given = {name: count for name, count in counts.items() if count is not None}
+        for name, count in given.items():
+            if count < 1:
+                raise ConfigError(f"--{name} is {count}; expected 1 or more")
+        if given:
+            plan = msgspec.structs.replace(self.place.plan, **given)
+            write_json(self.folder / "plan.json", plan)
+            self.place.plan = plan
+
+    @contextlib.contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        """Add the wall-clock seconds of the block to the run's account."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self._seconds()
+            seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - began
+            write_json(self.folder / "seconds.json", seconds)
+
+    def _seconds(self) -> dict[str, float]:
+        path = self.folder / "seconds.json"
+        return read_json(path, dict[str, float]) if path.exists() else {}
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn Ctrl-C into a word on how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise RunError(
+            f"stopped; nothing done so far is lost: the same command goes on in {folder}"
+        ) from error

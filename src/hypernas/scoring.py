@@ -1,0 +1,105 @@
+"""The scoring protocol: how good a candidate is with generated weights, without training it.
+
+The same images for every candidate, in the same recorded batches, normalised by each batch's
+statistics, dropout off. A score depends on the candidate, the checkpoint and these batches only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hypernas.candidate import Candidate
+from hypernas.data import Batches
+from hypernas.hypernets import Hypernet, Weights
+from hypernas.precision import autocast
+from hypernas.results import Struct
+from hypernas.tasks import Task
+
+BLOCK = 16
+"""candidates that pass the hypernetwork together; a shorter block is padded"""
+
+
+WORST = -1e9
+"""score of a candidate whose outputs are not finite"""
+
+
+class Score(Struct, frozen=True):
+    """What generated weights reach on the scoring batches."""
+
+    score: float
+    """minus the mean loss; higher is better"""
+    interval: tuple[float, float]
+    """95 % interval of the score, from the spread over images"""
+    score_accuracy: float
+    """share of the images that are right, 0 to 1"""
+
+
+class Scorer:
+    """Scores candidates with one hypernetwork on fixed batches.
+
+    Args:
+        hypernet: in evaluation mode or not; it is not changed.
+        batches: of the validation split.
+        task: judges outputs.
+        images: how many examples; the first ones of a fixed shuffle, in batches of the batches'
+            size, all of one size.
+        seed: of the shuffle.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    def __init__(
+        self,
+        hypernet: Hypernet,
+        batches: Batches,
+        task: Task,
+        *,
+        images: int,
+        seed: int,
+        precision: str = "fp32",
+    ) -> None:
+        self.hypernet = hypernet
+        self.task = task
+        self.precision = precision
+        size = min(batches.batch_size, len(batches), images)
+        count = max(1, min(images, len(batches)) // size)
+        self.batches = [batches.random(seed, "score", step) for step in range(count)]
+
+    @torch.no_grad()
+    def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:
+        """Return the score of each candidate, in order."""
+        scores = []
+        for start in range(0, len(candidates), BLOCK):
+            block = candidates[start : start + BLOCK]
+            padded = [*block, *[block[-1]] * (BLOCK - len(block))]
+            weights = self.hypernet(padded)
+            scores += [self._judge(c, w) for c, w in zip(block, weights, strict=False)]
+        return scores
+
+    def _judge(self, candidate: Candidate, weights: Weights) -> Score:
+        candidate.module.eval()
+        losses, right = [], []
+        for images, targets in self.batches:
+            with autocast(images.device, self.precision):
+                outputs = candidate(weights, images)
+            loss, correct = self.task.judge(outputs, targets)
+            losses.append(loss)
+            right.append(correct)
+        return _score(torch.cat(losses).double(), torch.cat(right))
+
+
+def _score(losses: Tensor, right: Tensor) -> Score:
+    """Summarise the losses and correctness of each image, both (images,)."""
+    if not torch.isfinite(losses).all():
+        # Generated weights that overflow are the worst there is, not an error of the user's.
+        return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+    mean = -losses.mean().item()
+    spread = 1.96 * losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else -WORST
+    return Score(
+        score=mean,
+        interval=(mean - spread, mean + spread),
+        score_accuracy=right.mean().item(),
+    )

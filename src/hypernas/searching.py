@@ -1,0 +1,125 @@
+"""Search: proposes candidates in rounds, scores them, keeps them in the study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from hypernas.candidate import Candidate, Candidates
+from hypernas.errors import ConfigError
+from hypernas.graph import Graph
+from hypernas.results import Limits
+from hypernas.samplers import Asked, directions, propose
+from hypernas.scoring import BLOCK, Score
+from hypernas.study import Scored, Study, finished
+
+ROUND = 2 * BLOCK
+"""candidates that are proposed at once, before any of them is scored"""
+DRAWS_PER_CANDIDATE = 50
+"""proposals after which a place in a round is given up, divided by the share that is feasible"""
+
+ScoreBlocks = Callable[[list[list[Candidate]]], Iterable[list[Score]]]
+"""scores blocks of candidates, perhaps in several processes, and yields the scores in order"""
+
+
+def search(
+    candidates: Candidates,
+    study: Study,
+    score_blocks: ScoreBlocks,
+    *,
+    sampler: str,
+    trials: int,
+    limits: Limits,
+    feasible_share: float,
+    seed: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> None:
+    """Score candidates until the study holds ``trials``, or until no new ones are found.
+
+    A round's proposals depend on the rounds before it alone, so a search that was cut within a
+    round goes on as if it had not been.
+    """
+    number = 0
+    while number * ROUND < trials:
+        start = number * ROUND
+        history = study.scored[:start]
+        if len(history) < start:
+            return  # the round before was short: the space has no more
+        wanted = min(ROUND, trials - start)
+        if len(study.trials) < start + wanted:
+            asked = Asked(candidates, history, study.trials[:start], seed, number, limits)
+            most = int(ROUND * DRAWS_PER_CANDIDATE / max(feasible_share, 1e-3))
+            # A whole round is proposed even if fewer are wanted, so that asking for more later
+            # continues the same search.
+            proposed = propose(sampler, asked, ROUND, most_draws=most)
+            done = len(study.trials) - start
+            _score_round(study, proposed[:wanted], done, score_blocks, sampler)
+            if len(proposed) < wanted:
+                progress(len(study.trials), len(study.trials), "no new candidates are found")
+                return
+        best = max(scored.score for scored in study.scored)
+        progress(len(study.trials), trials, f"best score {best:.3f}")
+        number += 1
+
+
+def _score_round(
+    study: Study,
+    proposed: list[Candidate],
+    done: int,
+    score_blocks: ScoreBlocks,
+    sampler: str,
+) -> None:
+    """Score the blocks of a round that are not in the study yet."""
+    aims = len(directions(sampler))
+    blocks = [proposed[i : i + BLOCK] for i in range(0, len(proposed), BLOCK)]
+    finished_blocks, cut = divmod(done, BLOCK)
+    remaining = blocks[finished_blocks:]
+    for position, scores in enumerate(score_blocks(remaining)):
+        skip = cut if position == 0 else 0  # of a block that was cut, the first are in the study
+        pairs = list(zip(remaining[position], scores, strict=True))
+        for candidate, score in pairs[skip:]:
+            study.add(finished(candidate, score, aims=aims))
+
+
+def top(scored: Sequence[Scored], count: int, limits: Limits) -> list[Scored]:
+    """Return the best candidates within ``limits``, by score; ties by fewer parameters."""
+    fitting = [s for s in scored if limits.admit(s.params, s.macs)]
+    return sorted(fitting, key=lambda s: (-s.score, s.params))[:count]
+
+
+def distinct(candidates: Iterable[Candidate], count: int) -> list[Candidate]:
+    """Return the first ``count`` candidates that are different networks.
+
+    Different choices can make the same network, where the parts in which they differ cannot reach
+    the output.
+    """
+    found: list[Candidate] = []
+    seen: set[tuple[object, ...]] = set()
+    for candidate in candidates:
+        key = _key(candidate.graph)
+        if key not in seen:
+            seen.add(key)
+            found.append(candidate)
+        if len(found) == count:
+            break
+    return found
+
+
+def _key(graph: Graph) -> tuple[object, ...]:
+    return graph.nodes, graph.outputs
+
+
+def random_feasible(
+    draw: Callable[[int], Candidate], count: int, limits: Limits, most_draws: int
+) -> list[Candidate]:
+    """Return ``count`` different networks within ``limits`` from a stream of random draws.
+
+    Raises:
+        ConfigError: too few draws meet the limits.
+    """
+    stream = (draw(number) for number in range(most_draws))
+    found = distinct((c for c in stream if limits.admit(c.params, c.macs)), count)
+    if not found:
+        raise ConfigError(
+            f"none of {most_draws} random architectures meets the limits; raise the limit"
+        )
+    return found

@@ -1,0 +1,192 @@
+"""The study of a run: every scored candidate as an Optuna trial in a journal file.
+
+The file opens in ``optuna-dashboard``. Each finished candidate is one record; proposals live in
+memory. A torn last line, and the lock of a process that died, are mended on opening.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hypernas.candidate import Candidate
+from hypernas.choices import Chooser, Decision, Value
+from hypernas.errors import RunError
+from hypernas.results import Struct
+from hypernas.scoring import Score
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class Scored(Struct, frozen=True):
+    """A candidate of the study."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: float
+    interval: tuple[float, float]
+    score_accuracy: float
+
+
+def parameter_name(decision: Decision, option: Any = None) -> str:
+    """Return the name of a decision in the study.
+
+    Optuna's categorical parameters must not change between trials, so a decision has one parameter
+    for each set of options: its name and their digest. A subset has one an option.
+
+    >>> parameter_name(Decision("kernel", (3, 5)))
+    'kernel #0a57'
+    """
+    text = msgspec.json.encode([decision.kind, *decision.options])
+    digest = hashlib.blake2b(text, digest_size=2).hexdigest()
+    part = "" if option is None else f" has {option}"
+    return f"{decision.name}{part} #{digest}"
+
+
+def distributions(decision: Decision) -> dict[str, BaseDistribution]:
+    """Return the Optuna distributions of a decision, by parameter name."""
+    name = parameter_name(decision)
+    if decision.kind == "int":
+        low, high = decision.options[0], decision.options[-1]
+        return {name: IntDistribution(low, high)}  # ty: ignore[invalid-argument-type]
+    if decision.kind == "one":
+        return {name: CategoricalDistribution(decision.options)}
+    return {
+        parameter_name(decision, option): CategoricalDistribution((False, True))
+        for option in decision.options
+    }
+
+
+def parameters(choices: Mapping[str, Value], decisions: Mapping[str, Decision]) -> dict[str, Any]:
+    """Return the Optuna parameters of an architecture."""
+    found: dict[str, Any] = {}
+    for name, decision in decisions.items():
+        value = choices[name]
+        if isinstance(value, list):
+            found |= {parameter_name(decision, o): o in value for o in decision.options}
+        else:
+            found[parameter_name(decision)] = value
+    return found
+
+
+class FollowTrial(Chooser):
+    """Answers as an Optuna trial suggests."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        super().__init__()
+        self.trial = trial
+
+    def decide(self, decision: Decision) -> Value:
+        name = parameter_name(decision)
+        if decision.kind == "int":
+            low, high = decision.options[0], decision.options[-1]
+            return self.trial.suggest_int(name, low, high)  # ty: ignore[invalid-argument-type]
+        if decision.kind == "one":
+            return self.trial.suggest_categorical(name, decision.options)
+        picked = [
+            option
+            for option in decision.options
+            if self.trial.suggest_categorical(parameter_name(decision, option), (False, True))
+        ]
+        missing = [option for option in decision.options if option not in picked]
+        short = max(0, decision.at_least - len(picked))
+        return [o for o in decision.options if o in picked or o in missing[:short]]
+
+
+class Study:
+    """The scored candidates of a run, in the order in which they were proposed.
+
+    Args:
+        path: of the journal file.
+        name: of the study in it.
+        directions: what Optuna optimises: ``["maximize"]`` for the score alone.
+    """
+
+    def __init__(self, path: Path, name: str, directions: list[str]) -> None:
+        _mend(path)
+        try:
+            self._optuna = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=name,
+                directions=directions,
+                load_if_exists=True,
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{path} is damaged: {error}; remove it and search again") from error
+        self.directions = directions
+        self.trials = self._optuna.get_trials(deepcopy=False)
+
+    @property
+    def scored(self) -> list[Scored]:
+        """The candidates, in order."""
+        return [scored_of(trial) for trial in self.trials]
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Append one finished candidate, as one record."""
+        self._optuna.add_trial(trial)
+        self.trials.append(trial)
+
+
+def finished(candidate: Candidate, score: Score, *, aims: int) -> FrozenTrial:
+    """Return a scored candidate as a trial.
+
+    Args:
+        candidate: what was scored.
+        score: what its generated weights reach.
+        aims: how many values the study optimises: 1 the score, 2 also the parameters.
+    """
+    found: dict[str, BaseDistribution] = {}
+    for decision in candidate.decisions.values():
+        found |= distributions(decision)
+    return create_trial(
+        state=TrialState.COMPLETE,
+        params=parameters(candidate.choices, candidate.decisions),
+        distributions=found,
+        values=[score.score, float(candidate.params)][:aims],
+        user_attrs={
+            "choices": candidate.choices,
+            "params": candidate.params,
+            "macs": candidate.macs,
+            "interval": list(score.interval),
+            "score_accuracy": score.score_accuracy,
+        },
+    )
+
+
+def scored_of(trial: FrozenTrial) -> Scored:
+    """Return what a trial of the study records."""
+    kept = trial.user_attrs
+    return Scored(
+        choices=kept["choices"],
+        params=kept["params"],
+        macs=kept["macs"],
+        score=trial.values[0],
+        interval=(kept["interval"][0], kept["interval"][1]),
+        score_accuracy=kept["score_accuracy"],
+    )
+
+
+def _mend(path: Path) -> None:
+    """Cut a torn last line, and remove the lock of a process that is gone."""
+    lock = path.with_name(path.name + ".lock")
+    if lock.is_symlink() or lock.exists():
+        # One process at a time owns a run folder (see runs.py), so a lock left here has no owner.
+        lock.unlink()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return
+    text = path.read_bytes()
+    whole = text.rfind(b"\n") + 1
+    if whole < len(text):
+        os.truncate(path, whole)

@@ -1,0 +1,161 @@
+"""A survey of a search space: many random architectures and their sizes.
+
+It is made once for a run. From it come the share of the space that meets a limit, the balanced
+draws of fitting, the biggest network that fits, and the sizes beyond which a score is warned about.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from hypernas.candidate import Candidate, Candidates
+from hypernas.errors import ConfigError
+from hypernas.randomness import rng
+from hypernas.results import Limits, Struct
+
+DRAWS = 2000
+
+
+class Surveyed(Struct, frozen=True):
+    """One architecture and its size."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    operations: int
+    """convolutions, linear layers and the like that reach the output"""
+
+
+class Survey(Struct, frozen=True, dict=True):
+    """Random architectures of a space, drawn by its own weights."""
+
+    drawn: list[Surveyed]
+
+    def share(self, limits: Limits) -> float:
+        """Return the share of the draws that meet ``limits``."""
+        return sum(limits.admit(a.params, a.macs) for a in self.drawn) / len(self.drawn)
+
+    def require(self, limits: Limits) -> None:
+        """Refuse limits that no architecture of the survey meets.
+
+        Raises:
+            ConfigError: says the smallest size found.
+        """
+        if self.share(limits) > 0:
+            return
+        params = min(a.params for a in self.drawn)
+        macs = min(a.macs for a in self.drawn)
+        asked = [f"--max-params {limits.max_params}"] if limits.max_params else []
+        asked += [f"--max-macs {limits.max_macs}"] if limits.max_macs else []
+        raise ConfigError(
+            f"no architecture meets {' with '.join(asked)}: of {len(self.drawn)} drawn the "
+            f"smallest have {params} params and {macs} MACs; raise the limit, or shrink the space "
+            "by --set"
+        )
+
+    @cached_property
+    def by_operations(self) -> dict[int, list[Surveyed]]:
+        """The draws by their number of operations with weights, ascending."""
+        groups = defaultdict(list)
+        for architecture in self.drawn:
+            groups[architecture.operations].append(architecture)
+        return dict(sorted(groups.items()))
+
+    def warnings(self, candidate: Candidate) -> list[str]:
+        """Say where a candidate is larger than any that a hypernetwork met while fitting."""
+        found = []
+        for name in ("params", "macs"):
+            size, most = getattr(candidate, name), max(getattr(a, name) for a in self.drawn)
+            if size > most:
+                found.append(f"{name} {size} is more than any seen in fitting ({most})")
+        return found
+
+
+def surveyed(candidate: Candidate) -> Surveyed:
+    """Return the record of a candidate."""
+    return Surveyed(
+        choices=candidate.choices,
+        params=candidate.params,
+        macs=candidate.macs,
+        operations=candidate.graph.parametrised_operations,
+    )
+
+
+def survey(
+    candidates: Candidates,
+    *,
+    seed: int,
+    draws: int = DRAWS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Survey:
+    """Draw architectures and record their sizes; a function of the space and ``seed``."""
+    drawn = []
+    for number in range(draws):
+        drawn.append(surveyed(candidates.draw(rng(seed, "survey", number))))
+        progress(number + 1, draws)
+    return Survey(drawn=drawn)
+
+
+def biggest(candidates: Candidates, known: Survey, limits: Limits, *, seed: int) -> Candidate:
+    """Return the biggest candidate that fits: most params, then MACs.
+
+    Starts from the biggest of the survey and climbs: a small change that is bigger and fits is
+    kept, until 200 changes in a row are not.
+    """
+
+    def size(candidate: Any) -> tuple[int, int]:
+        return candidate.params, candidate.macs
+
+    fitting = [a for a in known.drawn if limits.admit(a.params, a.macs)]
+    best = candidates.of(max(fitting, key=size).choices)
+    generator = rng(seed, "biggest")
+    since = 0
+    while since < 200:
+        tried = _changed(candidates, best, generator)
+        better = limits.admit(tried.params, tried.macs) and size(tried) > size(best)
+        best, since = (tried, 0) if better else (best, since + 1)
+    return best
+
+
+def _changed(candidates: Candidates, base: Candidate, generator: random.Random) -> Candidate:
+    return candidates.perturb(base.choices, 1.5 / max(len(base.choices), 1), generator)
+
+
+class Draws:
+    """The candidates of fitting: a function of (seed, step).
+
+    Args:
+        candidates: makes them.
+        known: the survey; balanced draws start from its architectures.
+        balanced: give each number of operations with weights the same share of the draws; else
+            draw by the space's own weights.
+        seed: of the draws.
+    """
+
+    ATTEMPTS = 3
+
+    def __init__(self, candidates: Candidates, known: Survey, *, balanced: bool, seed: int) -> None:
+        self.candidates = candidates
+        self.groups = list(known.by_operations.items())
+        self.balanced = balanced
+        self.seed = seed
+
+    def __call__(self, step: int, position: int = 0) -> Candidate:
+        """Return the candidate of a step (and its position in the meta-batch)."""
+        generator = rng(self.seed, "draw", step, position)
+        if not self.balanced:
+            return self.candidates.draw(generator)
+        operations, group = generator.choice(self.groups)
+        parent = generator.choice(group)
+        # A relative with as many operations, so that draws are not only those of the survey.
+        for _ in range(self.ATTEMPTS):
+            child = self.candidates.perturb(
+                parent.choices, 2 / max(len(parent.choices), 1), generator
+            )
+            if child.graph.parametrised_operations == operations:
+                return child
+        return self.candidates.of(parent.choices)

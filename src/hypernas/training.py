@@ -1,0 +1,184 @@
+"""Trains a network for real: the same recipe for all that are compared, resumable at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hypernas.data import Augmentation, Batches
+from hypernas.files import read_tensors, write_tensors
+from hypernas.precision import autocast
+from hypernas.randomness import derived_seed
+from hypernas.results import Struct
+from hypernas.tasks import Task
+
+CHECKPOINT_SECONDS = 10.0
+CLIP = 5.0
+WARM_UP = 0.05
+
+
+class Recipe(Struct, frozen=True):
+    """How a network is trained: SGD with Nesterov momentum, a linear rise and a cosine to 0."""
+
+    epochs: int
+    batch: int = 128
+    rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augmentation: Augmentation | None = None
+    start: Literal["scratch", "generated"] = "scratch"
+    precision: str = "fp32"
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return the learning rate at ``step`` of ``steps`` as a share of the highest."""
+        warm = max(1, int(WARM_UP * steps))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+
+class Measured(Struct, frozen=True):
+    """How a network does on a split."""
+
+    accuracy: float
+    loss: float
+
+
+class Trained(Struct, frozen=True):
+    """What a training reached on the validation split, and what it cost."""
+
+    epochs: int
+    accuracy: float
+    loss: float
+    seconds: float
+    """CPU seconds"""
+
+
+class Trainer:
+    """Trains one module with checkpoints in ``folder``.
+
+    Args:
+        module: with its first weights; trained in place.
+        fit: batches of the fit split.
+        task: judges outputs.
+        recipe: counts and rates.
+        folder: where ``checkpoint.safetensors`` is kept.
+        seed: of the order of examples, augmentation and dropout.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        fit: Batches,
+        task: Task,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        seed: int,
+    ) -> None:
+        self.module = module.to(fit.images.device, memory_format=torch.channels_last)
+        self.fit = fit
+        self.task = task
+        self.recipe = recipe
+        self.checkpoint = folder / "checkpoint.safetensors"
+        self.seed = seed
+        self.steps = recipe.epochs * fit.batches_per_epoch
+        self.step = 0
+        self.seconds = 0.0
+        self.momentum: dict[str, Tensor] = {}
+
+    def run(self, validation: Batches, progress: Callable[[int, int], None]) -> Trained:
+        """Train to the end, from the checkpoint where there is one, and measure once."""
+        if self.checkpoint.exists():
+            self._load()
+        optimiser = self.optimiser()
+        with torch.random.fork_rng(devices=[]):
+            saved = time.monotonic()
+            while self.step < self.steps:
+                began = time.process_time()
+                self.advance(optimiser)
+                self.seconds += time.process_time() - began
+                progress(self.step, self.steps)
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self._save(optimiser)
+                    saved = time.monotonic()
+        measured = measure(self.module, validation, self.task, precision=self.recipe.precision)
+        return Trained(
+            epochs=self.recipe.epochs,
+            accuracy=measured.accuracy,
+            loss=measured.loss,
+            seconds=self.seconds,
+        )
+
+    def optimiser(self) -> torch.optim.SGD:
+        """Return the optimiser, with the momentum of the checkpoint."""
+        parameters = dict(self.module.named_parameters())
+        optimiser = torch.optim.SGD(
+            [{"params": list(parameters.values())}],
+            lr=self.recipe.rate,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=True,
+        )
+        for name, buffer in self.momentum.items():
+            device = parameters[name].device
+            optimiser.state[parameters[name]]["momentum_buffer"] = buffer.to(device)
+        return optimiser
+
+    def advance(self, optimiser: torch.optim.SGD) -> None:
+        """Do one step."""
+        torch.manual_seed(derived_seed(self.seed, "dropout", self.step))
+        images, targets = self.fit.random(self.seed, "train", self.step)
+        self.module.train()
+        with autocast(images.device, self.recipe.precision):
+            outputs = self.module(images)
+        loss = self.task.loss(outputs, targets)
+        optimiser.zero_grad(set_to_none=True)
+        if loss.requires_grad:  # a network without parameters has nothing to learn
+            loss.backward()
+        nn.utils.clip_grad_norm_(self.module.parameters(), CLIP)
+        for group in optimiser.param_groups:
+            group["lr"] = self.recipe.rate * self.recipe.factor(self.step, self.steps)
+        optimiser.step()
+        self.step += 1
+
+    def _save(self, optimiser: torch.optim.SGD) -> None:
+        names = {parameter: name for name, parameter in self.module.named_parameters()}
+        tensors = {f"module/{k}": v for k, v in self.module.state_dict().items()}
+        for parameter, state in optimiser.state.items():
+            buffer = state.get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum/{names[parameter]}"] = buffer
+        write_tensors(self.checkpoint, tensors, {"step": self.step, "seconds": self.seconds})
+
+    def _load(self) -> None:
+        tensors, metadata = read_tensors(self.checkpoint)
+        split = {"module": {}, "momentum": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            split[part][name] = tensor
+        self.module.load_state_dict(split["module"])
+        self.momentum = split["momentum"]
+        self.step, self.seconds = metadata["step"], metadata["seconds"]
+
+
+@torch.no_grad()
+def measure(
+    module: nn.Module, batches: Batches, task: Task, *, precision: str = "fp32"
+) -> Measured:
+    """Return accuracy and mean loss of ``module`` over all examples, with its own statistics."""
+    module.eval()
+    losses, right = [], []
+    for images, targets in batches.in_order():
+        with autocast(images.device, precision):
+            outputs = module(images)
+        loss, correct = task.judge(outputs, targets)
+        losses.append(loss)
+        right.append(correct)
+    return Measured(accuracy=torch.cat(right).mean().item(), loss=torch.cat(losses).mean().item())

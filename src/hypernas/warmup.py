@@ -1,0 +1,60 @@
+"""The timed warm-up of a run with a time budget: what a step, a score and an epoch cost here."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from hypernas.budget import Costs, clock
+from hypernas.candidate import Candidate, build_network
+from hypernas.config import cores
+from hypernas.randomness import rng
+from hypernas.scoring import BLOCK
+from hypernas.survey import Survey, biggest
+from hypernas.training import Trainer
+from hypernas.workplace import Workplace
+
+FIT_STEPS = 12
+NETWORKS = 4
+TRAIN_STEPS = 3
+OVERHEAD = 25.0
+"""seconds for starting processes, the export with its checks, and the report"""
+
+
+def costs(place: Workplace, known: Survey) -> Costs:
+    """Measure the costs of a run's parts on this machine; nothing of it is kept."""
+    config = place.config
+    place.threads(cores())
+    work = place.fit(place.new_hypernet(), steps=1000)
+    with torch.random.fork_rng(devices=[]):
+        step = clock(lambda _: work.advance(), range(FIT_STEPS))
+    place.threads(1 if config.processes > 1 else cores())
+    scorer = place.scorer(work.hypernet.eval())
+    block = [place.candidates.draw(rng(config.seed, "warm-up", i)) for i in range(BLOCK)]
+    began = time.perf_counter()
+    scorer([place.candidates.draw(rng(config.seed, "warm-up", i)) for i in range(BLOCK)])
+    score = (time.perf_counter() - began) / BLOCK
+    fitting = [c for c in block if config.limits.admit(c.params, c.macs)][:NETWORKS]
+    largest = biggest(place.candidates, known, config.limits, seed=config.seed)
+    seconds = [_epoch(place, candidate) for candidate in [*fitting, largest]]
+    place.threads(cores())
+    return Costs(
+        step=step,
+        score=score,
+        epoch=sum(seconds) / len(seconds),
+        biggest_epoch=seconds[-1],
+        overhead=OVERHEAD,
+    )
+
+
+@torch.random.fork_rng(devices=[])
+def _epoch(place: Workplace, candidate: Candidate) -> float:
+    """Estimate the seconds of one epoch of real training, with its share of measuring."""
+    module = build_network(place.space, candidate.choices, place.signature, seed=0)
+    trainer = Trainer(
+        module, place.train_batches, place.task, place.recipe(1), place.folder, seed=0
+    )
+    optimiser = trainer.optimiser()
+    step = clock(lambda _: trainer.advance(optimiser), range(TRAIN_STEPS))
+    return step * place.train_batches.batches_per_epoch

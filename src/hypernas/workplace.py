@@ -1,0 +1,289 @@
+"""What a run works with: its data, its space, its candidates, its hypernetwork.
+
+Everything here follows from the run folder's configuration and is made when it is first needed, in
+the main process and in each worker alike.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hypernas import hypernets
+from hypernas.candidate import Candidates
+from hypernas.config import Config, Plan
+from hypernas.data import (
+    Augmentation,
+    Batches,
+    Dataset,
+    Examples,
+    Normalisation,
+    Splits,
+    load,
+    split,
+)
+from hypernas.errors import RunError
+from hypernas.files import read_json, read_tensors
+from hypernas.fitting import Fit, FitOptions
+from hypernas.hypernets import Hypernet
+from hypernas.results import Struct
+from hypernas.scoring import Scorer
+from hypernas.spaces import Space, find
+from hypernas.survey import Draws, Survey
+from hypernas.tasks import Classification, Signature
+from hypernas.training import Recipe
+
+SCORE_BATCH = 250
+"""validation examples that are normalised together when scoring"""
+MEASURE_BATCH = 500
+
+
+class DataRecord(Struct, frozen=True):
+    """What a run folder remembers of its data; written to ``data.json``."""
+
+    name: str
+    fingerprint: str
+    input_shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    fit: int
+    validation: int
+    test: int
+    skipped: int
+    normalisation: Normalisation
+    augmentation: Augmentation
+
+
+class SpaceRecord(Struct, frozen=True):
+    """What a run folder remembers of its space; written to ``space.json``."""
+
+    name: str
+    function: str
+    digest: str
+    options: dict[str, Any]
+
+
+class Workplace:
+    """The parts of a run, each made on first use.
+
+    Args:
+        folder: the run folder.
+        config: as in its ``config.json``.
+    """
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.task = Classification()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            DataError: it cannot be loaded.
+            RunError: it is not the one that the run was made with.
+        """
+        config = self.config
+        found = load(
+            config.data,
+            image_size=config.image_size,
+            skip_bad=config.skip_bad,
+            cache=self.folder / "cache",
+        )
+        if (self.folder / "data.json").exists() and self.data.fingerprint != found.fingerprint:
+            raise RunError(
+                f"{self.folder} was made with other data than {config.data} holds now; "
+                "bring the old data back, or start a new run with another --out"
+            )
+        return found
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Disjoint examples to fit on, to choose by, and to test with."""
+        return split(self.dataset, seed=self.config.seed, max_examples=self.config.examples)
+
+    @cached_property
+    def data(self) -> DataRecord:
+        """What the folder remembers of the data."""
+        return read_json(self.folder / "data.json", DataRecord)
+
+    def record_data(self) -> DataRecord:
+        """Load the data and say what there is to remember of it."""
+        splits = self.splits
+        return DataRecord(
+            name=self.dataset.name,
+            fingerprint=self.dataset.fingerprint,
+            input_shape=self.dataset.signature.input_shape,
+            classes=self.dataset.classes,
+            fit=len(splits.fit),
+            validation=len(splits.validation),
+            test=len(splits.test),
+            skipped=len(self.dataset.skipped),
+            normalisation=Normalisation.of(splits.fit),
+            augmentation=self._augmentation(),
+        )
+
+    def _augmentation(self) -> Augmentation:
+        """Return what was asked for, else what suits the data.
+
+        Photographs may be mirrored; grey images are often digits or letters, which may not, but
+        the clothes of Fashion-MNIST may.
+        """
+        config, shape = self.config, self.dataset.signature.input_shape
+        mirrored = shape[0] == 3 or self.dataset.name == "fashion-mnist"
+        return Augmentation(
+            flip=mirrored if config.flip is None else config.flip,
+            crop=min(shape[1:]) // 8 if config.crop is None else config.crop,
+            cutout=config.cutout,
+        )
+
+    @property
+    def signature(self) -> Signature:
+        """Shape of an example and number of classes."""
+        return Signature(input_shape=self.data.input_shape, outputs=len(self.data.classes))
+
+    @cached_property
+    def space(self) -> Space:
+        """The search space.
+
+        Raises:
+            RunError: it is not the one that the run was made with.
+        """
+        if not (self.folder / "space.json").exists():
+            return find(self.config.space, self.config.options)
+        kept = read_json(self.folder / "space.json", SpaceRecord)
+        found = find(self._source(kept), kept.options)
+        if found.digest != kept.digest:
+            raise RunError(
+                f"{self.folder} was made with another version of space {kept.name} ({found.file}); "
+                "bring the old one back, or start a new run with another --out"
+            )
+        return found
+
+    def _source(self, kept: SpaceRecord) -> str:
+        """Return where the space is found: where it was, or the folder's own copy of the file."""
+        if ".py:" in kept.name and not Path(kept.name.rsplit(":", 1)[0]).exists():
+            return f"{self.folder / 'space.py'}:{kept.function}"
+        return kept.name
+
+    def record_space(self) -> SpaceRecord:
+        """Say what there is to remember of the space."""
+        space = self.space
+        return SpaceRecord(
+            name=space.name,
+            function=space.function.__name__,
+            digest=space.digest,
+            options=space.options,
+        )
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """Makes candidates of the space for this data."""
+        return Candidates(self.space, self.signature, device=self.config.device)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Random architectures of the space and their sizes."""
+        return read_json(self.folder / "survey.json", Survey)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The counts of the run."""
+        return read_json(self.folder / "plan.json", Plan)
+
+    def batches(self, examples: Examples, size: int, *, augment: bool = False) -> Batches:
+        """Return batches of a split on the device, in the layout that convolutions run fastest."""
+        return Batches(
+            examples=examples,
+            batch_size=size,
+            normalisation=self.data.normalisation,
+            augmentation=self.data.augmentation if augment else None,
+            device=self.config.device,
+            channels_last=len(self.data.input_shape) == 3,
+        )
+
+    @cached_property
+    def fit_batches(self) -> Batches:
+        """Augmented batches that the hypernetwork is trained on."""
+        return self.batches(self.splits.fit, self.config.batch, augment=True)
+
+    @cached_property
+    def train_batches(self) -> Batches:
+        """Augmented batches that networks are trained on."""
+        return self.batches(self.splits.fit, self.config.train_batch, augment=True)
+
+    @cached_property
+    def validation_batches(self) -> Batches:
+        """Batches of the validation split, to measure trained networks."""
+        return self.batches(self.splits.validation, MEASURE_BATCH)
+
+    def new_hypernet(self) -> Hypernet:
+        """Return an untrained hypernetwork on the device."""
+        config = self.config
+        made = hypernets.make(config.hypernet, config.hypernet_options, seed=config.seed)
+        return made.to(config.device)
+
+    @cached_property
+    def hypernet(self) -> Hypernet:
+        """The trained hypernetwork.
+
+        Raises:
+            RunError: there is none yet.
+        """
+        path = self.folder / "hypernet.safetensors"
+        if not path.exists():
+            raise RunError(f"{self.folder} has no trained hypernetwork; run `hypernas fit` on it")
+        made = self.new_hypernet()
+        made.load_state_dict(read_tensors(path)[0])
+        return made.to(self.config.device).eval()
+
+    def scorer(self, hypernet: Hypernet) -> Scorer:
+        """Return the scoring protocol of this run for a hypernetwork."""
+        return Scorer(
+            hypernet,
+            self.batches(self.splits.validation, SCORE_BATCH),
+            self.task,
+            images=self.config.score_images,
+            seed=self.config.seed,
+            precision=self.config.precision,
+        )
+
+    @cached_property
+    def score(self) -> Scorer:
+        """The scoring protocol with the trained hypernetwork."""
+        return self.scorer(self.hypernet)
+
+    def fit(self, hypernet: Hypernet, steps: int) -> Fit:
+        """Return the training of a hypernetwork over ``steps``."""
+        config = self.config
+        draws = Draws(
+            self.candidates, self.survey, balanced=config.draw == "balanced", seed=config.seed
+        )
+        options = FitOptions(
+            steps=steps,
+            rate=config.rate,
+            meta_batch=config.meta_batch,
+            precision=config.precision,
+            seed=config.seed,
+        )
+        return Fit(hypernet, draws, self.fit_batches, self.task, options)
+
+    def recipe(self, epochs: int, *, rate: float = 1.0) -> Recipe:
+        """Return how networks are trained, at ``rate`` times the run's learning rate."""
+        config = self.config
+        return Recipe(
+            epochs=epochs,
+            batch=config.train_batch,
+            rate=config.train_rate * rate,
+            augmentation=self.data.augmentation,
+            start=config.start,
+            precision=config.precision,
+        )
+
+    def threads(self, count: int) -> None:
+        """Set how many threads torch uses in this process."""
+        if torch.get_num_threads() != count:
+            torch.set_num_threads(count)
