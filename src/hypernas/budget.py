@@ -44,6 +44,8 @@ class Costs:
 def plan(config: Config, costs: Costs | None, *, spent: float = 0.0) -> Plan:
     """Return the counts of a run: what the configuration gives, the rest from its minutes.
 
+    Parts whose counts are given take what they take; the others share the rest of the time.
+
     Args:
         config: counts that are not None there stand.
         costs: measured; None where no minutes are given.
@@ -61,39 +63,51 @@ def plan(config: Config, costs: Costs | None, *, spent: float = 0.0) -> Plan:
     if total < least:
         minutes = (least + spent + costs.overhead) / 60
         raise ConfigError(
-            f"--minutes {config.minutes:g} is too little: at least {minutes * 1.1:.1f} minutes are "
+            f"--minutes {config.minutes:g} is too little: at least {minutes:.1f} minutes are "
             "needed here; give more, or a smaller space (--set), or fewer --examples"
         )
     return _divided(given, costs, total, config.processes)
 
 
+DECIDES = {"fit": "steps", "search": "trials", "train": "epochs", "longer": "best_epochs"}
+"""the count that says how long a part takes"""
+
+
 def _divided(given: dict[str, int], costs: Costs, total: float, processes: int) -> Plan:
-    share = {part: part_share * total / MARGIN for part, part_share in SHARES.items()}
-    finalists, seeds, epochs = _trainings(given, costs, share["train"] * processes)
+    """Divide ``total`` seconds among the parts."""
+    fixed = _seconds(given, costs, processes)
+    fixed = {part: seconds for part, seconds in fixed.items() if DECIDES[part] in given}
+    free = {part: share for part, share in SHARES.items() if part not in fixed}
+    left = total - sum(fixed.values())
+    share = fixed | {part: left * value / sum(free.values()) for part, value in free.items()}
+    work = {part: seconds / MARGIN for part, seconds in share.items()}
+    finalists, seeds, epochs = _trainings(given, costs, work["train"] * processes)
+    longer = work["longer"] / costs.biggest_epoch
     counts = {
-        "steps": _between(share["fit"] / costs.step, LEAST.steps, MOST_STEPS),
-        "trials": _between(share["search"] * processes / costs.score, LEAST.trials, MOST_TRIALS),
+        "steps": _between(work["fit"] / costs.step, LEAST.steps, MOST_STEPS),
+        "trials": _between(work["search"] * processes / costs.score, LEAST.trials, MOST_TRIALS),
         "finalists": finalists,
         "seeds": seeds,
         "epochs": epochs,
-        "best_epochs": _between(
-            share["longer"] / costs.biggest_epoch, LEAST.best_epochs, MOST_EPOCHS
-        ),
+        "best_epochs": _between(longer, LEAST.best_epochs, MOST_EPOCHS),
     } | given
     usual = {"finalists": DEFAULTS.finalists, "seeds": DEFAULTS.seeds}
-    less = [f"{n} {counts[n]} instead of {usual[n]}" for n in usual if counts[n] < usual[n]]
-    less = [text for text in less if text.split()[0] not in given]
+    less = [
+        f"{name} {counts[name]} instead of {most}"
+        for name, most in usual.items()
+        if counts[name] < most and name not in given
+    ]
     return Plan(
         **counts,
-        seconds={part: part_share * total for part, part_share in SHARES.items()},
+        seconds={part: share[part] for part in SHARES},
         forced=f"{' and '.join(less)}: the time allows no more" if less else "",
     )
 
 
 def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int, int, int]:
     """Return finalists, seeds and epochs that take ``seconds`` of one process."""
-    for finalists, seeds in LADDER:
-        finalists, seeds = given.get("finalists", finalists), given.get("seeds", seeds)
+    ladder = [(given.get("finalists", f), given.get("seeds", s)) for f, s in LADDER]
+    for finalists, seeds in ladder:
         epochs = int(seconds / _epoch_of_all(finalists, seeds, costs))
         if epochs >= given.get("epochs", GOOD_EPOCHS):
             break
@@ -105,19 +119,29 @@ def _epoch_of_all(finalists: int, seeds: int, costs: Costs) -> float:
     return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch)
 
 
-def _least_seconds(given: dict[str, int], costs: Costs, processes: int) -> float:
-    """Seconds of the whole run by its least counts; each part must fit in its share."""
+def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, float]:
+    """Seconds of each part by the given counts, and the least of the others; margin included."""
     count = {name: given.get(name, getattr(LEAST, name)) for name in COUNTS}
-    epochs = count["epochs"] * _epoch_of_all(count["finalists"], count["seeds"], costs)
+    if "epochs" in given:  # then fewer networks are the last thing to give up
+        usual = {"finalists": DEFAULTS.finalists, "seeds": DEFAULTS.seeds}
+        count |= {name: given.get(name, most) for name, most in usual.items()}
+    epoch = _epoch_of_all(count["finalists"], count["seeds"], costs)
     parts = {
         "fit": count["steps"] * costs.step,
         "search": count["trials"] * costs.score / processes,
-        "train": epochs / processes,
+        "train": count["epochs"] * epoch / processes,
         "longer": count["best_epochs"] * costs.biggest_epoch,
     }
-    free = {"fit": "steps", "search": "trials", "train": "epochs", "longer": "best_epochs"}
-    bound = [seconds / SHARES[part] for part, seconds in parts.items() if free[part] not in given]
-    return MARGIN * max([sum(parts.values()), *bound])
+    return {part: MARGIN * seconds for part, seconds in parts.items()}
+
+
+def _least_seconds(given: dict[str, int], costs: Costs, processes: int) -> float:
+    """Seconds of the shortest run in which every part gets by with its share of the time."""
+    parts = _seconds(given, costs, processes)
+    fixed = sum(seconds for part, seconds in parts.items() if DECIDES[part] in given)
+    free = {part: share for part, share in SHARES.items() if DECIDES[part] not in given}
+    whole = sum(free.values())
+    return fixed + max((parts[part] * whole / share for part, share in free.items()), default=0)
 
 
 def _between(value: float, least: int, most: int) -> int:

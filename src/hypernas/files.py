@@ -35,10 +35,11 @@ def replacing(path: Path) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         # safetensors reports a full disk as its own error, with the system's words inside
         raise RunError(
-            f"cannot write {path}: {error}; free some room or give another folder with --out"
+            f"cannot write {path}: {error}; free some room or choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

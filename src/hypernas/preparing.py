@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
@@ -15,6 +16,9 @@ from hypernas.files import write_json
 from hypernas.survey import Survey, survey
 from hypernas.workplace import Workplace
 
+SURVEY_SHARE = 0.05
+"""most of the wall clock that the survey of the space may take"""
+
 
 def prepare(place: Workplace, voice: Voice) -> None:
     """Look at data and space, fix the counts, and write the folder as a whole."""
@@ -24,7 +28,10 @@ def prepare(place: Workplace, voice: Voice) -> None:
     _say_data(place, voice)
     with voice.bar("survey") as update:
         known = survey(
-            place.candidates, seed=config.seed, progress=lambda d, t: update(d, t, "architectures")
+            place.candidates,
+            seed=config.seed,
+            seconds=SURVEY_SHARE * 60 * config.minutes if config.minutes else math.inf,
+            progress=lambda done, total: update(done, total, "architectures"),
         )
     known.require(config.limits)
     place.survey = known

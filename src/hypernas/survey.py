@@ -6,7 +6,9 @@ draws of fitting, the biggest network that fits, and the sizes beyond which a sc
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
@@ -18,6 +20,7 @@ from hypernas.randomness import rng
 from hypernas.results import Limits, Struct
 
 DRAWS = 2000
+LEAST_DRAWS = 300
 
 
 class Surveyed(Struct, frozen=True):
@@ -89,14 +92,22 @@ def survey(
     candidates: Candidates,
     *,
     seed: int,
-    draws: int = DRAWS,
+    seconds: float = math.inf,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
-    """Draw architectures and record their sizes; a function of the space and ``seed``."""
-    drawn = []
-    for number in range(draws):
-        drawn.append(surveyed(candidates.draw(rng(seed, "survey", number))))
-        progress(number + 1, draws)
+    """Draw 2,000 architectures and record their sizes.
+
+    Args:
+        candidates: makes them.
+        seed: of the draws.
+        seconds: time after which fewer must do, yet at least 300.
+        progress: told how far it is.
+    """
+    drawn: list[Surveyed] = []
+    until = time.monotonic() + seconds
+    while len(drawn) < (DRAWS if time.monotonic() < until else LEAST_DRAWS):
+        drawn.append(surveyed(candidates.draw(rng(seed, "survey", len(drawn)))))
+        progress(len(drawn), DRAWS)
     return Survey(drawn=drawn)
 
 
@@ -136,7 +147,7 @@ class Draws:
         seed: of the draws.
     """
 
-    ATTEMPTS = 3
+    ATTEMPTS = 2
 
     def __init__(self, candidates: Candidates, known: Survey, *, balanced: bool, seed: int) -> None:
         self.candidates = candidates

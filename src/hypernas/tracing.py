@@ -69,7 +69,7 @@ def prune(module: nn.Module, graph: Graph) -> nn.Module:
     """
     if not graph.unwritten and not graph.dead:
         return module
-    live = trace(module)
+    live = fx.Tracer().trace(module)
     live.eliminate_dead_code()
     pruned = fx.GraphModule(module, live, class_name=type(module).__name__)
     pruned.delete_all_unused_submodules()
@@ -85,15 +85,24 @@ def marked_cells(module: nn.Module) -> list[str]:
 
 
 class _Tracer(fx.Tracer):
-    """Traces through containers; layers of torch.nn and the given paths stay one call each."""
+    """Traces through containers; layers of torch.nn and the given paths stay one call each.
+
+    So does a plain Sequential, which the reader follows itself, several times faster.
+    """
 
     def __init__(self, leaves: frozenset[str]) -> None:
         super().__init__()
         self.leaves = leaves
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        named = module_qualified_name in self.leaves
-        return named or super().is_leaf_module(m, module_qualified_name)
+        if module_qualified_name in self.leaves or type(m) is nn.Sequential:
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Say whether ``module`` is one of torch.nn's own layers, called as one operation."""
+    return type(module).__module__.startswith("torch.nn")
 
 
 _ABSENT = object()
@@ -120,7 +129,7 @@ class _Reader:
 
     def read(self) -> Graph:
         """Return the graph of what reaches the output."""
-        result = self._walk(trace(self.module, self.cells), "", self.arguments)
+        result = self._walk(_remembered(self.module, self.cells), "", self.arguments)
         outputs = tuple(dict.fromkeys(value.node for value in _values(result)))
         if not outputs:
             raise GraphError(f"{type(self.module).__name__} returns no tensor")
@@ -137,12 +146,31 @@ class _Reader:
             args, kwargs = _looked_up((node.args, node.kwargs), known)
             if node.op == "output":
                 return args[0]
-            path = prefix + str(node.target)
-            if node.op == "call_module" and path in self.cells:
-                known[node] = self._cell(path, args, kwargs)
+            if node.op == "call_module":
+                known[node] = self._call(prefix + str(node.target), args, kwargs)
+            elif node.op == "get_attr":
+                known[node] = self._attribute(prefix + str(node.target))
             else:
-                known[node] = self._operation(node, prefix, args, kwargs)
+                known[node] = self._operation(None, node.target, prefix + node.name, args, kwargs)
         raise GraphError(f"{type(self.module).__name__} returns nothing")
+
+    def _call(self, path: str, args: Any, kwargs: Any) -> Any:
+        """Add what calling the submodule at ``path`` does."""
+        module = self.modules[path]
+        if path in self.cells:
+            return self._cell(path, args, kwargs)
+        if type(module) is nn.Sequential and len(args) == 1 and not kwargs:
+            for name in module._modules:
+                args = (self._call(f"{path}.{name}", args, {}),)
+            return args[0]
+        if is_layer(module):
+            return self._operation(module, None, path, args, kwargs)
+        return self._walk(_remembered(module, self._below(path)), f"{path}.", list(args))
+
+    def _below(self, path: str) -> frozenset[str]:
+        """Return the marked cells within the submodule at ``path``, named from there."""
+        start = f"{path}."
+        return frozenset(c.removeprefix(start) for c in self.cells if c.startswith(start))
 
     def _placeholder(self, node: fx.Node, remaining: Iterator[Any]) -> Any:
         value = next(remaining, node.args[0] if node.args else _ABSENT)
@@ -158,26 +186,24 @@ class _Reader:
             raise GraphError(f"cell {path!r} is called with keywords; call it with positions only")
         if any(node.segment == self.segment for node in self.nodes):
             self.segment += 1
-        result = self._walk(_cell_trace(self.modules[path]), f"{path}.", list(args))
+        result = self._walk(_remembered(self.modules[path]), f"{path}.", list(args))
         self.segment += 1
         return result
 
-    def _operation(self, node: fx.Node, prefix: str, args: Any, kwargs: Any) -> Any:
-        """Add one operation; return its value, or a plain number where it makes no tensor."""
-        if node.op == "get_attr":
-            return self._attribute(prefix + str(node.target))
-        layer = self.modules[prefix + str(node.target)] if node.op == "call_module" else None
-        path = prefix + (str(node.target) if layer is not None else node.name)
+    def _operation(
+        self, layer: nn.Module | None, function: Any, path: str, args: Any, kwargs: Any
+    ) -> Any:
+        """Add a layer or a function; return its value, or a number where it makes no tensor."""
         sources = tuple(value.node for value in _values((args, kwargs)))
         try:
             if layer is not None:
                 result = layer_result(layer, args, kwargs)
             else:
-                result = function_result(node.target, args, kwargs)
+                result = function_result(function, args, kwargs)
         except Exception as error:
             shapes = ", ".join(str(v.shape[1:]) for v in _values((args, kwargs))) or "none"
             raise GraphError(f"{path} does not fit inputs of shape {shapes}: {error}") from error
-        kind = kind_of(layer, node.target)
+        kind = kind_of(layer, function)
         first = next(_found(result, Result), None)
         if first is None:
             return result  # a size or another plain number
@@ -219,9 +245,11 @@ class _Reader:
 def _parameters(layer: nn.Module | None, path: str, kind: str) -> tuple[Parameter, ...]:
     if layer is None:
         return ()
+    named = layer.named_parameters() if layer._modules else layer._parameters.items()
     return tuple(
         Parameter(f"{path}.{name}", tuple(tensor.shape), role_of(kind, name))
-        for name, tensor in layer.named_parameters()
+        for name, tensor in named
+        if tensor is not None
     )
 
 
@@ -235,10 +263,12 @@ def _live_part(nodes: list[Node], outputs: tuple[int, ...], module: nn.Module) -
     order = sorted(live)
     number = {old: new for new, old in enumerate(order)}
     segments = {s: i for i, s in enumerate(dict.fromkeys(nodes[old].segment for old in order))}
-    kept = []
-    for old in order:
-        inputs = tuple(number[source] for source in nodes[old].inputs)
-        kept.append(changed(nodes[old], inputs=inputs, segment=segments[nodes[old].segment]))
+    kept = nodes
+    if len(order) < len(nodes) or any(old != new for old, new in segments.items()):
+        kept = []
+        for old in order:
+            inputs = tuple(number[source] for source in nodes[old].inputs)
+            kept.append(changed(nodes[old], inputs=inputs, segment=segments[nodes[old].segment]))
     owned = {parameter.name for node in kept for parameter in node.parameters}
     unwritten = tuple(name for name, _ in module.named_parameters() if name not in owned)
     return Graph(
@@ -280,35 +310,52 @@ def _looked_up(nest: Any, known: dict[fx.Node, Any]) -> Any:
     return fx.node.map_arg(nest, known.__getitem__)
 
 
-_cell_traces: OrderedDict[Hashable, fx.Graph] = OrderedDict()
-_MOST_CELL_TRACES = 512
+_traces: OrderedDict[Hashable, fx.Graph] = OrderedDict()
+_MOST_TRACES = 1024
 
 
-def _cell_trace(cell: nn.Module) -> fx.Graph:
-    """Return the trace of a cell, from memory when one of equal structure was traced before."""
-    key = structure(cell)
+def _remembered(module: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.Graph:
+    """Return the trace of a module, from memory when one of equal structure was traced before."""
+    key = structure(module, leaves)
     if key is None:
-        return trace(cell)
-    if key not in _cell_traces:
-        _cell_traces[key] = trace(cell)
-        if len(_cell_traces) > _MOST_CELL_TRACES:
-            _cell_traces.popitem(last=False)
-    return _cell_traces[key]
+        return trace(module, leaves)
+    if key not in _traces:
+        _traces[key] = trace(module, leaves)
+        if len(_traces) > _MOST_TRACES:
+            _traces.popitem(last=False)
+    return _traces[key]
 
 
-def structure(module: nn.Module) -> Hashable | None:
-    """Return a key that two modules share only if their forward passes do the same operations.
+def structure(module: nn.Module, leaves: frozenset[str] = frozenset()) -> Hashable | None:
+    """Return a key that two modules share only if their forwards call the same submodules alike.
 
-    It holds the classes and plain attributes of all submodules; None when one has an attribute
-    that is neither a number, a text, nor a list or dictionary of such.
+    It holds the classes and plain attributes of all containers, and the names of what they call:
+    layers, Sequentials and ``leaves``, whose own settings a trace does not depend on. None when an
+    attribute is neither a number, a text, nor a list or dictionary of such.
     """
-    parts = []
-    for name, part in module.named_modules():
-        attributes = _plain({k: v for k, v in vars(part).items() if k[0] != "_"})
-        if attributes is _ABSENT:
-            return None
-        parts.append((name, type(part), attributes))
-    return tuple(parts)
+    parts: list[Hashable] = []
+    return tuple(parts) if _add_structure(module, "", leaves, parts) else None
+
+
+def _add_structure(
+    module: nn.Module, path: str, leaves: frozenset[str], parts: list[Hashable]
+) -> bool:
+    attributes = _plain({name: v for name, v in vars(module).items() if name[0] != "_"})
+    if attributes is _ABSENT or module._forward_hooks or module._forward_pre_hooks:
+        return False
+    parts.append((path, type(module), attributes, *module._parameters, *module._buffers))
+    for name, child in module._modules.items():
+        inner = f"{path}.{name}" if path else name
+        if child is None or inner in leaves or (is_layer(child) and not _holds(child)):
+            parts.append((inner, None if child is None else type(child)))
+        elif not _add_structure(child, inner, leaves, parts):
+            return False
+    return True
+
+
+def _holds(module: nn.Module) -> bool:
+    """Say whether a module of torch.nn is a list or dictionary, which a forward walks through."""
+    return isinstance(module, (nn.ModuleList, nn.ModuleDict))
 
 
 def _plain(value: Any) -> Hashable:
@@ -316,9 +363,8 @@ def _plain(value: Any) -> Hashable:
         return value
     if isinstance(value, (tuple, list)):
         items = tuple(map(_plain, value))
-    elif isinstance(value, dict):
-        items = tuple((key, _plain(item)) for key, item in value.items())
-        return _ABSENT if any(item is _ABSENT for _, item in items) else items
-    else:
-        return _ABSENT
-    return _ABSENT if any(item is _ABSENT for item in items) else items
+        return _ABSENT if _ABSENT in items else items
+    if isinstance(value, dict):
+        pairs = tuple((key, _plain(item)) for key, item in value.items())
+        return _ABSENT if any(item is _ABSENT for _, item in pairs) else pairs
+    return _ABSENT

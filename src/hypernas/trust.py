@@ -59,13 +59,15 @@ def verdict(
     is the biggest itself, and with a single seed, as two networks then differ by luck as well.
 
     Args:
-        finalists: the searched, best score first; the pick is the one with the highest mean
-            validation accuracy.
+        finalists: the searched; the pick is the one with the highest mean validation accuracy, of
+            equals the smallest.
         random: networks drawn at random within the same limits.
         biggest: the biggest network within the limits.
         test_examples: size of the test split.
     """
     rng = np.random.default_rng(0)
+    # of equally good networks the smallest is the pick, as in the run itself
+    finalists, random = (sorted(group, key=lambda n: n.params) for group in (finalists, random))
     searched, drawn, large = map(_group, (finalists, random, [biggest]))
     mean, best = _against_random(searched, drawn, test_examples, rng)
     large_gap = _against_biggest(searched, large, test_examples, rng)

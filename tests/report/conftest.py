@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hypernas.candidate import Candidate, Candidates
-from hypernas.report import Scored
 from hypernas.results import Final, Limits, Network, Result, Search, Source, Training
 from hypernas.spaces import find
+from hypernas.study import Scored
 from hypernas.tasks import Signature
 from hypernas.trust import verdict
 
@@ -75,7 +76,19 @@ def demo(space: str, *, points: int = 40, k: int = 5, classes: list[str] | None 
 def _scored(candidate: Candidate, numbers: np.random.Generator) -> Scored:
     size = np.log10(candidate.params + 1)
     score = -2.6 + 0.35 * size + 0.12 * numbers.standard_normal()
-    return Scored(candidate.choices, candidate.params, candidate.macs, score, 0.3 + 0.05 * size)
+    return point(candidate.choices, candidate.params, score, candidate.macs)
+
+
+def point(choices: dict[str, Any], params: int, score: float, macs: int = 1) -> Scored:
+    """Return a scored candidate."""
+    return Scored(
+        choices=choices,
+        params=params,
+        macs=macs,
+        score=score,
+        interval=(score - 0.03, score + 0.03),
+        score_accuracy=0.3 + 0.05 * float(np.log10(params)),
+    )
 
 
 def _trained(scored: Scored, source: Source, numbers: np.random.Generator) -> Network:
@@ -96,7 +109,7 @@ def _trained(scored: Scored, source: Source, numbers: np.random.Generator) -> Ne
         params=scored.params,
         macs=scored.macs,
         score=scored.score,
-        interval=(scored.score - 0.03, scored.score + 0.03),
+        interval=scored.interval,
         score_accuracy=scored.score_accuracy,
         val_accuracy=float(np.mean([s.val_accuracy for s in seeds])),
         test_accuracy=float(np.mean([s.test_accuracy for s in seeds if s.test_accuracy])),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hypernas.errors import RunError
-from hypernas.report import Scored, write_report
+from hypernas.report import write_report
 from hypernas.report.charts import (
     MOST_POINTS,
     rank_correlation,
@@ -23,7 +23,7 @@ from hypernas.report.charts import (
 )
 from hypernas.report.page import render
 
-from .conftest import Demo, demo
+from .conftest import Demo, demo, point
 
 EVIL = "<script>alert(1)</script>"
 
@@ -133,7 +133,7 @@ def test_names_cannot_become_code():
         seconds={EVIL: 1.0},
         export={EVIL: EVIL},
     )
-    scored = [Scored({EVIL: EVIL}, 10, 10, -1.0, 0.5)]
+    scored = [point({EVIL: EVIL}, 10, -1.0)]
     text = render(result, scored, found.best.graph, title=EVIL)
     assert EVIL not in text
     assert html.escape(EVIL) in text
@@ -189,17 +189,17 @@ def test_networks_found_twice_are_drawn_once(finished: Demo):
 
 def test_axis_is_logarithmic_only_for_a_wide_range(finished: Demo):
     result = finished.result
-    narrow = [Scored({}, result.best.params, 1, -1.0, 0.5)]
+    narrow = [point({}, result.best.params, -1.0)]
     one = msgspec.structs.replace(
         result, finalists=[result.best], random=[result.best], biggest=result.best
     )
     assert size_chart(one, narrow).layout.xaxis.type is None
-    assert size_chart(one, [*narrow, Scored({}, 10**8, 1, -1.0, 0.5)]).layout.xaxis.type == "log"
+    assert size_chart(one, [*narrow, point({}, 10**8, -1.0)]).layout.xaxis.type == "log"
 
 
 def test_many_points_are_thinned_and_the_best_is_kept():
     scores = np.random.default_rng(0).normal(size=3 * MOST_POINTS)
-    scored = [Scored({}, 1, 1, float(score), 0.5) for score in scores]
+    scored = [point({}, 1, float(score)) for score in scores]
     kept = thinned(scored)
     assert len(kept) == MOST_POINTS
     assert max(kept, key=lambda c: c.score).score == scores.max()

@@ -2,8 +2,8 @@
 
 from hypernas.data.augmentation import Augmentation
 from hypernas.data.batches import Batches, Normalisation
-from hypernas.data.examples import Dataset, Examples
 from hypernas.data.download import fetch
+from hypernas.data.examples import Dataset, Examples
 from hypernas.data.sources import Known, known, load
 from hypernas.data.splits import Splits, split
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,16 +19,24 @@ from hypernas.report.formats import count, percent, plain, signed
 from hypernas.results import Network, Result
 
 
-class Scored(NamedTuple):
-    """A candidate that was scored, trained or not."""
+class Scored(Protocol):
+    """A candidate that was scored, trained or not, as :mod:`hypernas.study` keeps it."""
 
-    choices: dict[str, Any]
-    params: int
-    macs: int
-    score: float
-    """minus the validation loss with generated weights"""
-    score_accuracy: float
-    """validation accuracy with generated weights, 0 to 1"""
+    @property
+    def choices(self) -> dict[str, Any]: ...
+    @property
+    def params(self) -> int: ...
+    @property
+    def macs(self) -> int: ...
+    @property
+    def score(self) -> float:
+        """Minus the validation loss with generated weights."""
+        ...
+
+    @property
+    def score_accuracy(self) -> float:
+        """Validation accuracy with generated weights, 0 to 1."""
+        ...
 
 
 GROUPS = (
@@ -114,7 +122,7 @@ def chance_tau(n: int) -> float:
     """Return how large a tau of n networks gets in 95 of 100 cases without any relation.
 
     >>> round(chance_tau(11), 2)
-    0.45
+    0.46
     """
     return 1.96 * float(np.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))))
 
@@ -202,7 +210,7 @@ def _add_trained(
         )
 
 
-def _hover(candidate: Scored | Network) -> str:
+def _hover(candidate: Scored) -> str:
     """Write what the pointer shows; plotly reads it as HTML, so names are escaped."""
     lines = [f"{html.escape(k)}: {html.escape(plain(v))}" for k, v in candidate.choices.items()]
     if len(lines) > 14:

@@ -191,7 +191,8 @@ def _configuration(result: Result) -> list[tuple[str, dict[str, Any]]]:
         "random draws within the limits": formats.percent(result.search.feasible_share),
         "seed": result.seed,
     }
-    limits = {"parameters": result.limits.max_params, "MACs": result.limits.max_macs}
+    bounds = {"parameters": result.limits.max_params, "MACs": result.limits.max_macs}
+    limits = {name: f"at most {bound:,}" for name, bound in bounds.items() if bound is not None}
     groups = [
         ("Data", result.data),
         ("Search space", result.space),

@@ -84,8 +84,9 @@ class Network(nn.Module):
         before, last = (width, 1), (width, 1)  # channels and how far the image is reduced
         for index in range(cells):
             reduction = 2 ** sum(index >= r for r in reductions)
-            self.body.append(Cell(plan, before, last, width * reduction, reduction))
-            before, last = last, (self.body[-1].channels, reduction)
+            made = Cell(plan, before, last, width * reduction, reduction)
+            self.body.append(made)
+            before, last = last, (width * reduction * len(made.loose), reduction)
         self.cells = [f"body.{index}" for index in range(cells)]
         self.head = nn.Sequential(
             nn.ReLU(),
@@ -116,7 +117,6 @@ class Cell(nn.Module):
         taken = {value for first, second, _ in plan for value in (first, second)}
         self.pairs = [(first, second) for first, second, _ in plan]
         self.loose = [value for value in range(len(plan) + 2) if value not in taken]
-        self.channels = width * len(self.loose)
         self.before = preprocess(before[0], width, reduction // before[1])
         self.last = preprocess(last[0], width, reduction // last[1])
         self.nodes = nn.ModuleList(operation(name, width) for _, _, name in plan)
