@@ -75,7 +75,7 @@ class Bench:
         )
         draws = Draws(
             self.candidates,
-            survey(self.candidates, seed=0, seconds=0),
+            survey(self.candidates, seed=0, draws=300),
             balanced=True,
             seed=0,
         )
@@ -89,13 +89,7 @@ class Bench:
         for _ in range(pairs + 2):
             candidate = self.fit.draws(self.fit.step)
             self.candidates._known.clear()
-            if seen:
-                self.fit.draws, kept = lambda step, position: candidate, self.fit.draws
-                self.fit.advance()  # from here on its tables are known
-                step = cpu(self.fit.advance)
-                self.fit.draws = kept
-            else:
-                step = cpu(self.fit.advance)
+            step = self._seen_step(candidate) if seen else cpu(self.fit.advance)
             ratios.append(step / cpu(self._plain_step(candidate)))
         return Row(
             what=f"fit step / plain step, {where}, {'seen' if seen else 'new'} candidate",
@@ -105,6 +99,15 @@ class Bench:
             peer="GHN-2 1.5, GHN-3-T 1.3 (graphs stored)",
             note=f"middle half {spread(ratios[2:])}",
         )
+
+    def _seen_step(self, candidate: Candidate) -> float:
+        """Return the CPU seconds of a second step with one candidate."""
+        kept = self.fit.draws
+        self.fit.draws = lambda step, position: candidate  # ty: ignore[invalid-assignment]
+        self.fit.advance()  # from here on its tables are known
+        seconds = cpu(self.fit.advance)
+        self.fit.draws = kept
+        return seconds
 
     def _plain_step(self, candidate: Candidate) -> Callable[[], object]:
         """Return a step of the built module in the default layout, warmed up."""

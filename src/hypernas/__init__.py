@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hypernas.errors import HypernasError as HypernasError
     from hypernas.errors import RunError as RunError
     from hypernas.errors import SpaceError as SpaceError
+    from hypernas.results import Limits as Limits
     from hypernas.runs import Run as Run
     from hypernas.tasks import Signature as Signature
     from hypernas.tracing import read_graph as read_graph
@@ -30,6 +31,7 @@ _WHERE = {
     "DataError": "errors",
     "GraphError": "errors",
     "HypernasError": "errors",
+    "Limits": "results",
     "Run": "runs",
     "RunError": "errors",
     "Signature": "tasks",

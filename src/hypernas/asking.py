@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture, canonical
@@ -33,17 +33,26 @@ class Answer:
     new: int
 
 
-class Line(Struct, frozen=True, omit_defaults=True):
-    """One line of ``hypernas score``: the choices with their score, or with what is wrong."""
+class ScoredLine(Struct, frozen=True):
+    """A line of ``hypernas score``: an architecture with its score."""
 
     choices: dict[str, Any]
-    score: float | None = None
-    interval: tuple[float, float] | None = None
-    score_accuracy: float | None = None
-    params: int | None = None
-    macs: int | None = None
-    warnings: list[str] = []
-    error: str | None = None
+    score: float
+    interval: tuple[float, float]
+    score_accuracy: float
+    params: int
+    macs: int
+    warnings: list[str]
+
+
+class FailedLine(Struct, frozen=True):
+    """A line of ``hypernas score``: an architecture with what is wrong with it."""
+
+    choices: dict[str, Any]
+    error: str
+
+
+Line: TypeAlias = ScoredLine | FailedLine
 
 
 def ask(place: Workplace, searched: Study, asked: Study, limits: Limits, count: int) -> Answer:
@@ -106,14 +115,14 @@ def score(place: Workplace, architectures: Iterable[Architecture]) -> Iterator[L
         try:
             candidate = place.candidates.of(choices)
         except SpaceError as error:
-            yield Line(choices=choices, error=str(error))
+            yield FailedLine(choices=choices, error=str(error))
             continue
         reached = place.score([candidate])[0]
         untrained = place.hypernet.untrained(candidate)
         warnings = place.survey.warnings(candidate)
         if untrained:
             warnings.append(f"{len(untrained)} weights were never fitted, such as {untrained[0]}")
-        yield Line(
+        yield ScoredLine(
             choices=candidate.choices,
             score=reached.score,
             interval=reached.interval,

@@ -10,7 +10,7 @@ import contextlib
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -87,8 +87,11 @@ class Candidates:
         Raises:
             SpaceError: a choice is missing, extra or illegal.
         """
-        known = self._known.get(canonical(choices))
-        return known or self.make(Replay(choices))
+        key = canonical(choices)
+        if key not in self._known:
+            return self.make(Replay(choices))
+        self._known.move_to_end(key)
+        return self._known[key]
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a random candidate, drawn by the space's own weights."""
@@ -100,7 +103,7 @@ class Candidates:
 
     def make(self, choose: Chooser) -> Candidate:
         """Return the candidate that ``choose`` decides on."""
-        with hollow_parameters():
+        with hollow_parameters(), _own_random_numbers(0):
             module = self.space.build(choose, self.data)
         key = canonical(choose.choices)
         if key not in self._known:
@@ -118,7 +121,7 @@ def _candidate(
     module = prune(module, graph)
     for layer in module.modules():
         for name, buffer in layer.named_buffers(recurse=False):
-            setattr(layer, name, buffer.to(device))
+            setattr(layer, name, buffer.to(device, copy=True))  # the space may hold on to it
         if isinstance(layer, _NormBase):
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
             layer.track_running_stats = False
@@ -134,22 +137,29 @@ def build_network(space: Space, choices: Architecture, data: Signature, *, seed:
         data: shape of an example and number of outputs.
         seed: of the initialisation; the caller's random state is left as it was.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "initialisation"))
+    with _own_random_numbers(derived_seed(seed, "initialisation")):
         module = space.build(Replay(choices), data)
     return prune(module, read_graph(module, data.input_shape))
+
+
+@contextlib.contextmanager
+def _own_random_numbers(seed: int) -> Generator[None, None, None]:
+    """While the block runs, torch draws from ``seed``; then its state is what it was before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU, where networks are built
+        yield
 
 
 _building = threading.RLock()
 
 
 @contextlib.contextmanager
-def hollow_parameters() -> Iterator[None]:
+def hollow_parameters() -> Generator[None, None, None]:
     """While the block runs, parameters that modules register take no memory (device ``meta``)."""
     register = nn.Module.register_parameter
 
     def register_hollow(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if param is not None:
+        if param is not None and not param.is_meta:  # else one that several layers share
             hollow = torch.empty_like(param, device="meta")
             param = nn.Parameter(hollow, requires_grad=param.requires_grad)
         register(self, name, param)

@@ -55,6 +55,12 @@ class Decision:
     at_least: int = 1
 
     def __post_init__(self) -> None:
+        strange = [option for option in self.options if not _is_plain(option)]
+        if strange:
+            raise SpaceError(
+                f"decision {self.name!r} has the option {strange[0]!r}; expected strings, finite "
+                "numbers, booleans or None, which JSON can hold"
+            )
         tokens = {_token(option) for option in self.options}
         if not self.options or len(tokens) != len(self.options):
             raise SpaceError(
@@ -102,6 +108,12 @@ class Decision:
 
 def _token(value: Scalar) -> tuple[type, Scalar]:
     return type(value), value
+
+
+def _is_plain(option: Any) -> bool:
+    if type(option) is float:
+        return math.isfinite(option)
+    return option is None or type(option) in (str, int, bool)
 
 
 def _are_weights(weights: Sequence[float], count: int) -> bool:
@@ -158,7 +170,7 @@ class Chooser(ABC):
         value = self.decide(decision)
         self.choices[decision.name] = value
         self.decisions[decision.name] = decision
-        return value
+        return list(value) if isinstance(value, list) else value  # the space may change its copy
 
 
 class Draw(Chooser):

@@ -41,8 +41,8 @@ class Config(Struct, frozen=True):
     trials: int | None = None
     """candidates to score; 1000, or what the minutes allow"""
     finalists: int | None = None
-    """best candidates to train for real, beside as many random ones and the biggest that fits; 5, or
-    what the minutes allow"""
+    """best candidates to train for real, beside as many random ones and the biggest that fits; 5,
+    or what the minutes allow"""
     seeds: int | None = None
     """trainings of each of these networks; 3, or what the minutes allow"""
     epochs: int | None = None
@@ -86,6 +86,8 @@ class Config(Struct, frozen=True):
     """number format of the networks while fitting, scoring and training"""
     workers: int | None = None
     """processes that score and train, one thread each; by default one a core, or 1 on a GPU"""
+    survey: int = 2000
+    """architectures drawn first, to know the space: their sizes and what meets the limits"""
     seed: int = 0
     """every random draw follows from it"""
 
@@ -132,7 +134,15 @@ def check(config: Config) -> None:
         ConfigError: names the option, its value and what is expected.
     """
     positive = ("max_params", "max_macs", "minutes", *COUNTS[1:5], "batch", "meta_batch", "rate")
-    positive += ("score_images", "train_batch", "train_rate", "examples", "image_size", "workers")
+    positive += (
+        "survey",
+        "score_images",
+        "train_batch",
+        "train_rate",
+        "examples",
+        "image_size",
+        "workers",
+    )
     for name in positive:
         _require(config, name, lambda value: value > 0, "more than 0")
     for name in ("steps", "best_epochs", "crop", "cutout"):
@@ -140,6 +150,7 @@ def check(config: Config) -> None:
     _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")
     _require(config, "batch", lambda value: value >= 2, "2 or more (networks normalise by batch)")
     _require(config, "train_batch", lambda value: value >= 2, "2 or more")
+    _require(config, "score_images", lambda value: value >= 2, "2 or more")
     import torch  # late, so that the command line can show its help without it
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -31,8 +31,8 @@ class Voice:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
 
     def say(self, text: str) -> None:
-        """Print one line; a long one is wrapped."""
-        self.console.print(text, markup=False)
+        """Print one line."""
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; all columns but the first are numbers."""
@@ -44,7 +44,7 @@ class Voice:
         self.console.print(table)
 
     @contextlib.contextmanager
-    def bar(self, title: str) -> Iterator[Update]:
+    def bar(self, title: str) -> Generator[Update, None, None]:
         """Show a progress bar while the block runs."""
         columns = (
             TextColumn("{task.description}"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from hypernas.errors import RunError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path, None, None]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well.
 
     Raises:
@@ -64,6 +64,8 @@ def read_json(path: Path, kind: Any = Any) -> Any:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing; is {path.parent} a run folder?") from error
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error}") from error
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise RunError(f"{path} is damaged: {error}; remove it and run the step again") from error
 
@@ -73,7 +75,14 @@ def write_tensors(
 ) -> None:
     """Write tensors and JSON metadata to ``path`` (safetensors)."""
     text = {key: msgspec.json.encode(value).decode() for key, value in (metadata or {}).items()}
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain: dict[str, torch.Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        # the format refuses tensors that lie in one place, such as a weight of two layers
+        shared = whole.untyped_storage().data_ptr() in places
+        plain[name] = whole.clone() if shared else whole
+        places.add(whole.untyped_storage().data_ptr())
     with replacing(path) as temporary:
         save_file(plain, temporary, metadata=text)
 
@@ -90,5 +99,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing; is {path.parent} a run folder?") from error
-    except SafetensorError as error:
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error}") from error
+    except (SafetensorError, msgspec.DecodeError) as error:
         raise RunError(f"{path} is damaged: {error}; remove it and run the step again") from error

@@ -31,8 +31,10 @@ WARM_UP = 0.05
 """share of the steps over which the learning rate rises"""
 CLIP = 5.0
 """largest norm of the gradient"""
+RECORDS = 200
+"""about how many lines the log of a fit has"""
 CHECKS = 10
-"""how often the validation score is measured during a fit"""
+"""about how often the validation score is measured during a fit"""
 CHECKPOINT_SECONDS = 15.0
 
 
@@ -122,17 +124,19 @@ class Fit:
 
     def save(self, path: Path) -> None:
         """Write everything that the next step depends on."""
-        names = {parameter: name for name, parameter in self.hypernet.named_parameters()}
-        tensors = {f"hypernet/{k}": v for k, v in self.hypernet.state_dict().items()}
-        for parameter, state in self.optimiser.state.items():
-            tensors |= {f"optimiser/{key}/{names[parameter]}": v for key, v in state.items()}
-        write_tensors(path, tensors, {"step": self.step, "skipped": self.skipped})
+        names: dict[Tensor, str] = {p: name for name, p in self.hypernet.named_parameters()}
+        state = self.hypernet.state_dict()
+        tensors = {f"hypernet/{k}": v for k, v in state.items()}
+        for parameter, memory in self.optimiser.state.items():
+            tensors |= {f"optimiser/{key}/{names[parameter]}": v for key, v in memory.items()}
+        # the file does not keep the order, on which the last bits of the gradient's norm depend
+        order = list(state)
+        write_tensors(path, tensors, {"step": self.step, "skipped": self.skipped, "order": order})
 
     def load(self, path: Path) -> None:
         """Go on from what :meth:`save` wrote."""
         tensors, metadata = read_tensors(path)
-        state = {k.removeprefix("hypernet/"): v for k, v in tensors.items() if k[:9] == "hypernet/"}
-        self.hypernet.load_state_dict(state)
+        self.hypernet.load_state_dict({k: tensors[f"hypernet/{k}"] for k in metadata["order"]})
         named = dict(self.hypernet.named_parameters())
         group = self.optimiser.param_groups[0]
         group["params"] = list(named.values())
@@ -187,12 +191,14 @@ def fit(
     # Architectures beside those of the steps, the same at every check.
     watched = [work.draws(-1 - i) for i in range(4)]
     total, saved, losses = work.options.steps, time.monotonic(), []
-    every, check = max(1, total // 200), max(1, total // CHECKS)
+    every = max(1, total // RECORDS)
+    check = every * max(1, RECORDS // CHECKS)
     while work.step < total:
         losses.append(work.advance())
         progress(work.step, total, f"loss {losses[-1]:.3f}")
         if work.step % every == 0 or work.step == total:
-            line: dict[str, Any] = {"step": work.step, "loss": sum(losses) / len(losses)}
+            finite = [loss for loss in losses if math.isfinite(loss)]
+            line: dict[str, Any] = {"step": work.step, "loss": _mean(finite) if finite else None}
             if work.step % check == 0 or work.step == total:
                 line["validation_score"] = _mean(s.score for s in scorer(watched))
             _record(log, board, line)
@@ -219,7 +225,7 @@ def _record(log: Path, board: Any, line: dict[str, Any]) -> None:
         file.write(json.dumps(line) + "\n")
     if board is not None:
         for name, value in line.items():
-            if name != "step":
+            if name != "step" and value is not None:
                 board.add_scalar(f"fit/{name}", value, line["step"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -19,7 +20,7 @@ def parse_size(text: str) -> int:
     """
     unit = UNITS.get(text[-1:], 1)
     number = float(text[:-1] if unit > 1 else text)
-    if not number.is_integer() and unit == 1:
+    if not math.isfinite(number) or (not number.is_integer() and unit == 1):
         raise ValueError(f"{text} is no whole number")
     return round(number * unit)
 

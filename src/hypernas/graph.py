@@ -74,7 +74,7 @@ class Node:
         path: the module's path, or a unique name for a function.
         inputs: positions of the nodes whose values it takes, in the order of its arguments.
         shape: shape of its output without the batch.
-        parameters: the tensors it owns.
+        parameters: the tensors it owns; nodes may share one, which then has the same name in both.
         kernel, stride, dilation: of a convolution or pooling, one number for each spatial axis.
         groups: of a convolution.
         segment: which stretch of the network it belongs to; a marked cell is one, what lies between
@@ -129,8 +129,9 @@ class Graph:
 
     @property
     def params(self) -> int:
-        """Number of values in the parameters of all nodes."""
-        return sum(node.params for node in self.nodes)
+        """Number of values in the parameters of all nodes, a shared one counted once."""
+        owned = {p.name: p.shape for node in self.nodes for p in node.parameters}
+        return sum(map(math.prod, owned.values()))
 
     @property
     def macs(self) -> int:

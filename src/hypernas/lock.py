@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from hypernas.errors import RunError
 
 
 @contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path) -> Generator[None, None, None]:
     """Hold ``folder`` while the block runs; the system lets go when the process ends, however.
 
     Raises:

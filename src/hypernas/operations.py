@@ -7,7 +7,7 @@ One table for layers, one for functions and tensor methods. What stands in no ta
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from hypernas.errors import GraphError
 from hypernas.graph import Shape
 
 Geometry: TypeAlias = dict[str, Any]
-LayerRule: TypeAlias = Callable[[nn.Module, Shape], Shape]
+LayerRule: TypeAlias = Callable[[Any, Shape], Shape]
 """from a layer and its input's shape, batch included, to its output's shape"""
 
 
@@ -207,6 +207,15 @@ def role_of(kind: str, attribute: str) -> str:
     if kind in ("conv", "conv_transpose", "linear", "embedding", "attention", "recurrent"):
         return "bias" if "bias" in name else "weight"
     return "other"
+
+
+def writes_in_place(layer: nn.Module | None, function: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a layer, or else a function or the method of this name, changes its input."""
+    if layer is not None:
+        return bool(getattr(layer, "inplace", False))
+    name = function if isinstance(function, str) else getattr(function, "__name__", "")
+    marked = name.endswith("_") and not name.endswith("__")
+    return marked or bool(kwargs.get("inplace")) or "out" in kwargs
 
 
 def layer_result(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

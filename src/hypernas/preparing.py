@@ -30,6 +30,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
         known = survey(
             place.candidates,
             seed=config.seed,
+            draws=config.survey,
             seconds=SURVEY_SHARE * 60 * config.minutes if config.minutes else math.inf,
             progress=lambda done, total: update(done, total, "architectures"),
         )
@@ -62,10 +63,6 @@ def _write(place: Workplace, spent: float) -> None:
         write_json(beside / "seconds.json", {"prepare": spent})
         write_json(beside / "config.json", place.config)
         beside.chmod(0o755)
-        cache = place.folder / "cache"
-        if cache.exists():  # decoded images, made while the data was looked at
-            shutil.move(cache, beside / "cache")
-            place.folder.rmdir()
         beside.replace(place.folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -101,8 +98,10 @@ def _say_plan(plan: Plan, voice: Voice) -> None:
         f"2 × {plan.finalists} + 1 networks × {plan.seeds} seeds × {plan.epochs} epochs"
     )
     parts["longer"] = f"{plan.best_epochs} more epochs of the winner"
+    total = sum(plan.seconds.values())
     for part, text in parts.items():
         seconds = plan.seconds.get(part)
-        voice.say(f"  {part:7}{text}" + (f"  (about {seconds / 60:.1f} min)" if seconds else ""))
+        share = f"  ({seconds / total:.0%} of the time, {seconds / 60:.1f} min)" if seconds else ""
+        voice.say(f"  {part:7}{text}{share}")
     if plan.forced:
         voice.say(f"  {plan.forced}")

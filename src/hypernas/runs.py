@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -290,7 +290,7 @@ class Run:
             self.place.plan = plan
 
     @contextlib.contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
+    def _timed(self, step: str) -> Generator[None, None, None]:
         """Add the wall-clock seconds of the block to the run's account."""
         began = time.perf_counter()
         try:
@@ -306,7 +306,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained(folder: Path) -> Generator[None, None, None]:
     """Turn Ctrl-C into a word on how to go on."""
     try:
         yield

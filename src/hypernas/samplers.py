@@ -21,7 +21,7 @@ from hypernas.choices import canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import derived_seed, rng
 from hypernas.results import Limits
-from hypernas.study import FollowTrial, Scored
+from hypernas.study import Aim, FollowTrial, Scored
 
 Proposals: TypeAlias = Iterator[Candidate]
 
@@ -77,7 +77,7 @@ def propose(sampler: str, asked: Asked, count: int, *, most_draws: int) -> list[
     return found
 
 
-def directions(sampler: str) -> list[str]:
+def directions(sampler: str) -> list[Aim]:
     """Return what the study optimises: the score, and for NSGA also few parameters.
 
     Raises:
@@ -146,7 +146,7 @@ def _follow(
     asked: Asked,
     sampler: optuna.samplers.BaseSampler,
     trials: Sequence[FrozenTrial],
-    aims: list[str],
+    aims: list[Aim],
 ) -> Proposals:
     """Yield what a sampler suggests that was made anew with the whole history."""
     study = optuna.create_study(sampler=sampler, directions=aims)

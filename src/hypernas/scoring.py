@@ -66,7 +66,8 @@ class Scorer:
         self.precision = precision
         size = min(batches.batch_size, len(batches), images)
         count = max(1, min(images, len(batches)) // size)
-        self.batches = [batches.random(seed, "score", step) for step in range(count)]
+        whole = [batches.random(seed, "score", step) for step in range(count)]
+        self.batches = [(examples[:size], targets[:size]) for examples, targets in whole]
 
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:

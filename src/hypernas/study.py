@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import optuna
@@ -26,6 +26,9 @@ from hypernas.results import Struct
 from hypernas.scoring import Score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+Aim: TypeAlias = Literal["maximize", "minimize"]
 
 
 class Scored(Struct, frozen=True):
@@ -113,15 +116,16 @@ class Study:
         directions: what Optuna optimises: ``["maximize"]`` for the score alone.
     """
 
-    def __init__(self, path: Path, name: str, directions: list[str]) -> None:
+    def __init__(self, path: Path, name: str, directions: list[Aim]) -> None:
         _mend(path)
         try:
-            self._optuna = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
-                study_name=name,
-                directions=directions,
-                load_if_exists=True,
-            )
+            storage = JournalStorage(JournalFileBackend(str(path)))
+            if name in optuna.get_all_study_names(storage):  # to open is not to write
+                self._optuna = optuna.load_study(study_name=name, storage=storage)
+            else:
+                self._optuna = optuna.create_study(
+                    storage=storage, study_name=name, directions=directions
+                )
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{path} is damaged: {error}; remove it and search again") from error
         self.directions = directions
@@ -167,6 +171,7 @@ def finished(candidate: Candidate, score: Score, *, aims: int) -> FrozenTrial:
 def scored_of(trial: FrozenTrial) -> Scored:
     """Return what a trial of the study records."""
     kept = trial.user_attrs
+    assert trial.values is not None
     return Scored(
         choices=kept["choices"],
         params=kept["params"],

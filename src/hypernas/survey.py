@@ -19,7 +19,6 @@ from hypernas.errors import ConfigError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Struct
 
-DRAWS = 2000
 LEAST_DRAWS = 300
 
 
@@ -92,22 +91,24 @@ def survey(
     candidates: Candidates,
     *,
     seed: int,
+    draws: int,
     seconds: float = math.inf,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
-    """Draw 2,000 architectures and record their sizes.
+    """Draw architectures and record their sizes.
 
     Args:
         candidates: makes them.
         seed: of the draws.
+        draws: how many.
         seconds: time after which fewer must do, yet at least 300.
         progress: told how far it is.
     """
     drawn: list[Surveyed] = []
     until = time.monotonic() + seconds
-    while len(drawn) < (DRAWS if time.monotonic() < until else LEAST_DRAWS):
+    while len(drawn) < (draws if time.monotonic() < until else min(draws, LEAST_DRAWS)):
         drawn.append(surveyed(candidates.draw(rng(seed, "survey", len(drawn)))))
-        progress(len(drawn), DRAWS)
+        progress(len(drawn), draws)
     return Survey(drawn=drawn)
 
 

@@ -47,15 +47,18 @@ class Classification:
     """One label of ``outputs`` classes for each example; outputs are logits (batch, classes)."""
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy over the batch and the exits."""
         exits = outputs if isinstance(outputs, tuple) else (outputs,)
         losses = [F.cross_entropy(o.float(), targets, label_smoothing=smoothing) for o in exits]
         return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
     def judge(self, outputs: Outputs, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cross-entropy and correctness of the last exit for each example."""
         logits = (outputs[-1] if isinstance(outputs, tuple) else outputs).float()
         losses = F.cross_entropy(logits, targets, reduction="none")
         return losses, (logits.argmax(1) == targets).float()
 
     def example_input(self, signature: Signature) -> Tensor:
+        """Return two images of noise, the same each time."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(2, *signature.input_shape, generator=generator)

@@ -1,13 +1,12 @@
 """Reads a module's computation graph by ``torch.fx``.
 
-Cells that the space marks (``module.cells``) are traced once for each distinct structure: equal
-ones share the trace and differ in their paths.
+Cells that the space marks (``module.cells``) are traced once for each distinct structure
+(:mod:`hypernas.traces`): equal ones share the trace and differ in their paths.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace as changed
 from typing import Any
 
@@ -26,7 +25,9 @@ from hypernas.operations import (
     layer_result,
     replace,
     role_of,
+    writes_in_place,
 )
+from hypernas.traces import constant, followed, is_layer, remembered, unaltered
 
 
 def read_graph(module: nn.Module, *inputs: Shape) -> Graph:
@@ -47,21 +48,6 @@ def read_graph(module: nn.Module, *inputs: Shape) -> Graph:
     return _Reader(module, inputs).read()
 
 
-def trace(module: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.Graph:
-    """Return the torch.fx graph of ``module``, with the submodules at ``leaves`` as single calls.
-
-    Raises:
-        GraphError: the module's forward depends on values, so that fx cannot follow it.
-    """
-    try:
-        return _Tracer(leaves).trace(module)
-    except Exception as error:
-        raise GraphError(
-            f"torch.fx cannot follow {type(module).__name__}: {error}; "
-            "keep conditions on tensor values out of forward"
-        ) from error
-
-
 def prune(module: nn.Module, graph: Graph) -> nn.Module:
     """Return ``module``, or where parts of it cannot reach the output, a copy without these.
 
@@ -69,11 +55,12 @@ def prune(module: nn.Module, graph: Graph) -> nn.Module:
     """
     if not graph.unwritten and not graph.dead:
         return module
-    live = fx.Tracer().trace(module)
-    live.eliminate_dead_code()
-    pruned = fx.GraphModule(module, live, class_name=type(module).__name__)
+    with unaltered(module):
+        live = followed(fx.Tracer(), module)
+        live.eliminate_dead_code(lambda node: _must_stay(node, module))
+        pruned = fx.GraphModule(module, live, class_name=type(module).__name__)
     pruned.delete_all_unused_submodules()
-    pruned.cells = marked_cells(module)
+    setattr(pruned, "cells", marked_cells(module))  # noqa: B010
     return pruned
 
 
@@ -84,27 +71,6 @@ def marked_cells(module: nn.Module) -> list[str]:
     return list(cells) if named else []
 
 
-class _Tracer(fx.Tracer):
-    """Traces through containers; layers of torch.nn and the given paths stay one call each.
-
-    So does a plain Sequential, which the reader follows itself, several times faster.
-    """
-
-    def __init__(self, leaves: frozenset[str]) -> None:
-        super().__init__()
-        self.leaves = leaves
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if module_qualified_name in self.leaves or type(m) is nn.Sequential:
-            return True
-        return super().is_leaf_module(m, module_qualified_name)
-
-
-def is_layer(module: nn.Module) -> bool:
-    """Say whether ``module`` is one of torch.nn's own layers, called as one operation."""
-    return type(module).__module__.startswith("torch.nn")
-
-
 _ABSENT = object()
 
 
@@ -113,7 +79,9 @@ class _Reader:
 
     def __init__(self, module: nn.Module, inputs: tuple[Shape, ...]) -> None:
         self.module = module
-        self.modules = dict(module.named_modules())
+        self.modules = dict(module.named_modules(remove_duplicate=False))
+        self.names = {id(p): name for name, p in module.named_parameters()}
+        self.mutating: set[int] = set()
         self.cells = frozenset(marked_cells(module))
         self.nodes: list[Node] = []
         self.segment = 0
@@ -129,11 +97,11 @@ class _Reader:
 
     def read(self) -> Graph:
         """Return the graph of what reaches the output."""
-        result = self._walk(_remembered(self.module, self.cells), "", self.arguments)
+        result = self._walk(remembered(self.module, self.cells), "", self.arguments)
         outputs = tuple(dict.fromkeys(value.node for value in _values(result)))
         if not outputs:
             raise GraphError(f"{type(self.module).__name__} returns no tensor")
-        return _live_part(self.nodes, outputs, self.module)
+        return _live_part(self.nodes, outputs, self.mutating, self.names.values())
 
     def _walk(self, graph: fx.Graph, prefix: str, arguments: list[Any]) -> Any:
         """Add the nodes of one fx graph; return the value that it returns."""
@@ -149,7 +117,7 @@ class _Reader:
             if node.op == "call_module":
                 known[node] = self._call(prefix + str(node.target), args, kwargs)
             elif node.op == "get_attr":
-                known[node] = self._attribute(prefix + str(node.target))
+                known[node] = self._attribute(prefix + str(node.target), constant(node))
             else:
                 known[node] = self._operation(None, node.target, prefix + node.name, args, kwargs)
         raise GraphError(f"{type(self.module).__name__} returns nothing")
@@ -165,7 +133,7 @@ class _Reader:
             return args[0]
         if is_layer(module):
             return self._operation(module, None, path, args, kwargs)
-        return self._walk(_remembered(module, self._below(path)), f"{path}.", list(args))
+        return self._walk(remembered(module, self._below(path)), f"{path}.", list(args))
 
     def _below(self, path: str) -> frozenset[str]:
         """Return the marked cells within the submodule at ``path``, named from there."""
@@ -186,7 +154,7 @@ class _Reader:
             raise GraphError(f"cell {path!r} is called with keywords; call it with positions only")
         if any(node.segment == self.segment for node in self.nodes):
             self.segment += 1
-        result = self._walk(_remembered(self.modules[path]), f"{path}.", list(args))
+        result = self._walk(remembered(self.modules[path]), f"{path}.", list(args))
         self.segment += 1
         return result
 
@@ -211,21 +179,34 @@ class _Reader:
             # picking one of several results, or a change of layout, is no operation of its own
             return replace(result, Result, lambda r: Value(sources[0], r.shape))
         more = geometry(layer, first.shape) if layer is not None else {}
-        value = self._add(kind, path, first.shape, sources, _parameters(layer, path, kind), **more)
+        value = self._add(kind, path, first.shape, sources, self._owned(layer, kind), **more)
+        if writes_in_place(layer, function, kwargs):
+            self.mutating.add(value.node)
         return replace(result, Result, lambda r: Value(value.node, r.shape))
 
-    def _attribute(self, path: str) -> Value:
+    def _owned(self, layer: nn.Module | None, kind: str) -> tuple[Parameter, ...]:
+        """Return a layer's parameters; one that several layers share has its first name."""
+        if layer is None:
+            return ()
+        named = layer.named_parameters() if layer._modules else layer._parameters.items()
+        return tuple(
+            Parameter(self.names[id(tensor)], tuple(tensor.shape), role_of(kind, name))
+            for name, tensor in named
+            if tensor is not None
+        )
+
+    def _attribute(self, path: str, constant: torch.Tensor | None) -> Any:
+        """Add a parameter or a constant tensor; it has no batch, so its shape is all of it."""
         owner, _, name = path.rpartition(".")
-        tensor = getattr(self.modules[owner], name)
-        if not isinstance(tensor, nn.Parameter):
-            return (
-                self._add("constant", path, (BATCH, *tensor.shape))
-                if isinstance(tensor, torch.Tensor)
-                else tensor
-            )
+        tensor = getattr(self.modules[owner], name) if constant is None else constant
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
         shape = tuple(tensor.shape)
-        owned = (Parameter(path, shape, "other"),)
-        value = self._add("parameter", path, (BATCH, *shape), parameters=owned)
+        if isinstance(tensor, nn.Parameter):
+            owned = (Parameter(self.names[id(tensor)], shape, "other"),)
+            value = self._add("parameter", path, (BATCH, *shape), parameters=owned)
+        else:
+            value = self._add("constant", path, (BATCH, *shape))
         return Value(value.node, shape)
 
     def _add(
@@ -242,22 +223,16 @@ class _Reader:
         return Value(len(self.nodes) - 1, shape)
 
 
-def _parameters(layer: nn.Module | None, path: str, kind: str) -> tuple[Parameter, ...]:
-    if layer is None:
-        return ()
-    named = layer.named_parameters() if layer._modules else layer._parameters.items()
-    return tuple(
-        Parameter(f"{path}.{name}", tuple(tensor.shape), role_of(kind, name))
-        for name, tensor in named
-        if tensor is not None
-    )
+def _live_part(
+    nodes: list[Node], outputs: tuple[int, ...], mutating: set[int], names: Iterable[str]
+) -> Graph:
+    """Keep the inputs and what reaches the output; number segments and nodes without gaps.
 
-
-def _live_part(nodes: list[Node], outputs: tuple[int, ...], module: nn.Module) -> Graph:
-    """Keep the inputs and what reaches the output; number segments and nodes without gaps."""
+    What changes its input, which others may read, stays too.
+    """
     live = set(outputs)
     for position in reversed(range(len(nodes))):
-        if position in live or _writes_in_place(nodes[position], module):
+        if position in live or position in mutating:
             live |= {position, *nodes[position].inputs}
     live |= {i for i, node in enumerate(nodes) if node.kind == "input"}
     order = sorted(live)
@@ -270,7 +245,7 @@ def _live_part(nodes: list[Node], outputs: tuple[int, ...], module: nn.Module) -
             inputs = tuple(number[source] for source in nodes[old].inputs)
             kept.append(changed(nodes[old], inputs=inputs, segment=segments[nodes[old].segment]))
     owned = {parameter.name for node in kept for parameter in node.parameters}
-    unwritten = tuple(name for name, _ in module.named_parameters() if name not in owned)
+    unwritten = tuple(name for name in names if name not in owned)
     return Graph(
         nodes=tuple(kept),
         outputs=tuple(number[output] for output in outputs),
@@ -279,17 +254,15 @@ def _live_part(nodes: list[Node], outputs: tuple[int, ...], module: nn.Module) -
     )
 
 
-def _writes_in_place(node: Node, module: nn.Module) -> bool:
-    """Say whether a node changes its input, which others may read: then it must stay."""
-    return node.path.endswith("_") or getattr(_submodule(module, node.path), "inplace", False)
-
-
-def _submodule(module: nn.Module, path: str) -> Any:
-    for name in path.split("."):
-        module = getattr(module, "_modules", {}).get(name, None)
-        if module is None:
-            return None
-    return module
+def _must_stay(node: fx.Node, module: nn.Module) -> bool:
+    """Say whether pruning keeps a node even where nothing reads it."""
+    match node.op:
+        case "call_module":
+            return writes_in_place(module.get_submodule(str(node.target)), None, {})
+        case "call_function" | "call_method":
+            return writes_in_place(None, node.target, node.kwargs)
+        case _:
+            return node.op in ("placeholder", "output")
 
 
 def _found(nest: Any, kind: type) -> Iterator[Any]:
@@ -308,63 +281,3 @@ def _values(nest: Any) -> Iterator[Value]:
 
 def _looked_up(nest: Any, known: dict[fx.Node, Any]) -> Any:
     return fx.node.map_arg(nest, known.__getitem__)
-
-
-_traces: OrderedDict[Hashable, fx.Graph] = OrderedDict()
-_MOST_TRACES = 1024
-
-
-def _remembered(module: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.Graph:
-    """Return the trace of a module, from memory when one of equal structure was traced before."""
-    key = structure(module, leaves)
-    if key is None:
-        return trace(module, leaves)
-    if key not in _traces:
-        _traces[key] = trace(module, leaves)
-        if len(_traces) > _MOST_TRACES:
-            _traces.popitem(last=False)
-    return _traces[key]
-
-
-def structure(module: nn.Module, leaves: frozenset[str] = frozenset()) -> Hashable | None:
-    """Return a key that two modules share only if their forwards call the same submodules alike.
-
-    It holds the classes and plain attributes of all containers, and the names of what they call:
-    layers, Sequentials and ``leaves``, whose own settings a trace does not depend on. None when an
-    attribute is neither a number, a text, nor a list or dictionary of such.
-    """
-    parts: list[Hashable] = []
-    return tuple(parts) if _add_structure(module, "", leaves, parts) else None
-
-
-def _add_structure(
-    module: nn.Module, path: str, leaves: frozenset[str], parts: list[Hashable]
-) -> bool:
-    attributes = _plain({name: v for name, v in vars(module).items() if name[0] != "_"})
-    if attributes is _ABSENT or module._forward_hooks or module._forward_pre_hooks:
-        return False
-    parts.append((path, type(module), attributes, *module._parameters, *module._buffers))
-    for name, child in module._modules.items():
-        inner = f"{path}.{name}" if path else name
-        if child is None or inner in leaves or (is_layer(child) and not _holds(child)):
-            parts.append((inner, None if child is None else type(child)))
-        elif not _add_structure(child, inner, leaves, parts):
-            return False
-    return True
-
-
-def _holds(module: nn.Module) -> bool:
-    """Say whether a module of torch.nn is a list or dictionary, which a forward walks through."""
-    return isinstance(module, (nn.ModuleList, nn.ModuleDict))
-
-
-def _plain(value: Any) -> Hashable:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (tuple, list)):
-        items = tuple(map(_plain, value))
-        return _ABSENT if _ABSENT in items else items
-    if isinstance(value, dict):
-        pairs = tuple((key, _plain(item)) for key, item in value.items())
-        return _ABSENT if any(item is _ABSENT for _, item in pairs) else pairs
-    return _ABSENT

@@ -82,7 +82,9 @@ class Trainer:
         *,
         seed: int,
     ) -> None:
-        self.module = module.to(fit.images.device, memory_format=torch.channels_last)
+        self.module = module.to(fit.images.device)
+        if fit.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         self.fit = fit
         self.task = task
         self.recipe = recipe

@@ -7,6 +7,7 @@ user's script (which may lack a guard) is used.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -55,10 +56,13 @@ class Pool:
         traceback: TracebackType | None,
     ) -> None:
         for process in self._started:
-            process.kill() if kind else process.stdin.close()  # type: ignore[union-attr]
-        for process in self._started:
+            if kind:
+                process.kill()
+            for stream in (process.stdin, process.stdout):
+                assert stream is not None
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()  # a worker ends with its input
             process.wait()
-            process.stdout.close()  # type: ignore[union-attr]
 
     def do(self, jobs: Sequence[Job]) -> Iterator[Any]:
         """Do the jobs and yield their answers in order.
@@ -116,6 +120,7 @@ class Pool:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
         )
 
 

@@ -87,11 +87,13 @@ class Workplace:
             RunError: it is not the one that the run was made with.
         """
         config = self.config
+        made = (self.folder / "config.json").exists()
         found = load(
             config.data,
             image_size=config.image_size,
             skip_bad=config.skip_bad,
-            cache=self.folder / "cache",
+            # workers read what one of them has decoded; before the folder is made there is no place
+            cache=self.folder / "cache" if made else None,
         )
         if (self.folder / "data.json").exists() and self.data.fingerprint != found.fingerprint:
             raise RunError(
@@ -174,7 +176,7 @@ class Workplace:
         space = self.space
         return SpaceRecord(
             name=space.name,
-            function=space.function.__name__,
+            function=getattr(space.function, "__name__", "space"),
             digest=space.digest,
             options=space.options,
         )

@@ -191,7 +191,7 @@ def _decode(
 ) -> Examples:
     """Decode the files of ``listing`` into one array (n, *shape)."""
     full = (len(listing.paths), *shape)
-    if options.cache is None or storage.fits_in_memory(full):
+    if options.cache is None:
         images = storage.allocate(full)
         kept = _fill(images, listing, options, skipped)
         return Examples(images[: len(kept)], listing.labels[kept])

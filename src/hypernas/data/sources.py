@@ -70,7 +70,7 @@ def load(
             $HYPERNAS_DATA by its name.
         image_size: side in pixels: the shorter side is scaled to it, then the centre is cropped.
         skip_bad: leave damaged image files out and list them in ``Dataset.skipped``.
-        cache: folder for decoded images when they would take more than half of the free memory.
+        cache: folder that keeps the decoded images of a folder for the next load.
 
     Raises:
         DataError: there is no such data set, or it is damaged or inconsistent.

@@ -58,11 +58,15 @@ def tensors_of(
 ) -> Tensors:
     """List the tensors of ``candidates``, whose operators side by side are ``graph``."""
     found = defaultdict(list)
+    written: set[tuple[int, str]] = set()
     for operator, members in enumerate(graph.members):
         owner = int(graph.owner[operator])
         repeats: dict[tuple[str, str], int] = defaultdict(int)
         for node in (candidates[owner].graph.nodes[i] for i in members):
             for parameter in node.parameters:
+                if (owner, parameter.name) in written:
+                    continue  # shared by two operations: the first one writes it
+                written.add((owner, parameter.name))
                 repeat = repeats[node.kind, parameter.role]
                 repeats[node.kind, parameter.role] += 1
                 key = (parameter.shape, parameter.role, _scale(node, parameter))

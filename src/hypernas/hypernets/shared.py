@@ -70,11 +70,11 @@ class SharedWeights(Hypernet):
 
 def _keys(candidate: Candidate) -> list[tuple[str, Parameter]]:
     if SharedWeights not in candidate.notes:
-        candidate.notes[SharedWeights] = [
-            (_key(node, parameter), parameter)
-            for node in candidate.graph.nodes
-            for parameter in node.parameters
-        ]
+        found: dict[str, tuple[str, Parameter]] = {}
+        for node in candidate.graph.nodes:
+            for parameter in node.parameters:
+                found.setdefault(parameter.name, (_key(node, parameter), parameter))
+        candidate.notes[SharedWeights] = list(found.values())
     return candidate.notes[SharedWeights]
 
 

@@ -115,6 +115,7 @@ class _Box:
 
     @property
     def size(self) -> tuple[float, float]:
+        """Width and height in pixels."""
         longest = max(len(text) for text in (*self.lines, self.note))
         return 2 * _PAD + _LETTER * longest, 2 * _PAD + _LINE * (len(self.lines) + bool(self.note))
 

@@ -12,6 +12,7 @@ instead of two and computes the same up to the nonlinearity in front.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ OPERATIONS = (
     "max_pool_3x3",
     "avg_pool_3x3",
 )
+
+Plan: TypeAlias = list[tuple[int, int, str]]
+"""for each node: its two inputs and its operation"""
 
 
 def cell(
@@ -55,17 +59,14 @@ def cell(
             else 2.
     """
     operations = (*OPERATIONS, "identity") if identity else OPERATIONS
-    plan = []
+    plan: Plan = []
     for node in range(nodes):
         pairs = [f"{a},{b}" for a, b in combinations(range(node + 2), 2)]
         inputs = choose(f"node{node}.inputs", pairs)
-        plan.append((*map(int, inputs.split(",")), choose(f"node{node}.op", operations)))
+        first, second = map(int, inputs.split(","))
+        plan.append((first, second, choose(f"node{node}.op", operations)))
     stride = stem_stride or (1 if min(data.input_shape[1:]) <= 16 else 2)
     return Network(plan, data, width=width, cells=cells, stem_stride=stride)
-
-
-Plan = list[tuple[int, int, str]]
-"""for each node: its two inputs and its operation"""
 
 
 class Network(nn.Module):

@@ -134,13 +134,21 @@ def _resolve(name: str, function: SpaceFunction, options: Mapping[str, Any]) -> 
             raise SpaceError(
                 f"space {name!r} has no option {option!r}; it has {', '.join(defaults) or 'none'}"
             )
-    types = inspect.get_annotations(function, eval_str=True)
+    types = _annotations(function)
     given = {key: _convert(name, key, value, types.get(key, Any)) for key, value in options.items()}
     resolved = defaults | given
     missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
     if missing:
         raise SpaceError(f"space {name!r} needs option {missing[0]!r}; give --set {missing[0]}=…")
     return resolved
+
+
+def _annotations(function: SpaceFunction) -> dict[str, Any]:
+    try:
+        return inspect.get_annotations(function, eval_str=True)
+    except Exception:  # one names what is imported for type checkers only
+        found = inspect.get_annotations(function)
+        return {k: v for k, v in found.items() if not isinstance(v, str)}
 
 
 def _convert(space: str, option: str, value: Any, kind: Any) -> Any:

@@ -1,0 +1,76 @@
+"""What many tests share: a small space, and a run on real images that is finished in seconds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small_space import SIGNATURE, space
+
+from hypernas.candidate import Candidates
+from hypernas.config import Config
+from hypernas.runs import Run
+from hypernas.survey import Survey, survey
+
+RUN = Config(
+    data="digits",
+    options={"width": 4, "cells": 1, "nodes": 2},
+    steps=40,
+    trials=40,
+    finalists=2,
+    seeds=2,
+    epochs=1,
+    best_epochs=1,
+    batch=32,
+    examples=600,
+    score_images=100,
+    workers=1,
+    survey=300,
+)
+"""a run of seconds; what it finds is worth nothing"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Use one thread, so that figures are the same on every machine and small steps are fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("runs", "warmup"):
+            patch.setattr(f"hypernas.{module}.cores", lambda: 1)
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def candidates() -> Candidates:
+    """Candidates of the small space."""
+    return Candidates(space(), SIGNATURE, remember=2000)
+
+
+@pytest.fixture(scope="session")
+def known(candidates: Candidates) -> Survey:
+    """A survey of the small space."""
+    return survey(candidates, seed=0, draws=300)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run on digits; only to be read."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    Run.start(folder, RUN, quiet=True).everything()
+    return folder
+
+
+@pytest.fixture
+def finished_run(finished: Path) -> Run:
+    """The finished run, newly opened; only to be read."""
+    return Run.open(finished, quiet=True)
+
+
+@pytest.fixture
+def own_run(finished: Path, tmp_path: Path) -> Run:
+    """A copy of the finished run that a test may change."""
+    shutil.copytree(finished, tmp_path / "run")
+    return Run.open(tmp_path / "run", quiet=True)

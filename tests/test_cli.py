@@ -1,0 +1,334 @@
+"""What a person gets for bad input: one line that names it and the mend, exit status 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hypernas import cli
+
+TINY = (
+    "--set width=4 cells=1 nodes=2 --steps 8 --trials 6 --finalists 1 --seeds 1 --epochs 1 "
+    "--best-epochs 1 --survey 40 --batch 16 --workers 1 --quiet"
+).split()
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run the command line; return its status and what it printed."""
+    status = 0
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the one line of a refusal."""
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2
+    shown = [line for line in errors.splitlines() if line.startswith("hypernas: ")]
+    assert len(shown) == 1, errors
+    assert "Traceback" not in errors
+    return shown[0]
+
+
+def picture(path: Path, size: tuple[int, int] = (8, 8), shade: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(shade).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of two classes, twelve images each."""
+    for label in ("cat", "dog"):
+        for number in range(12):
+            picture(tmp_path / "images" / label / f"{number}.png", shade=number)
+    return tmp_path / "images"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with all steps done."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    cli.main(["run", "digits", *TINY, "--out", str(out)])
+    return out
+
+
+class TestRefusals:
+    """Each is one line; nothing is written."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["nowhere/at/all"], "nowhere/at/all"),
+            (["digits", "--space", "cel"], "cell, nas-bench-201"),
+            (["digits", "--space", "no.py:space"], "no.py"),
+            (["digits", "--set", "wide=3"], "width"),
+            (["digits", "--set", "width=many"], "width"),
+            (["digits", "--hypernet", "ghm"], "ghn, shared"),
+            (["digits", "--hypernet-set", "round=3"], "rounds"),
+            (["digits", "--max-params", "10"], "smallest"),
+            (["digits", "--max-macs", "1k"], "smallest"),
+            (["digits", "--minutes", "-1"], "--minutes"),
+            (["digits", "--minutes", "0.01", "--set", "width=4", "cells=1"], "at least"),
+            (["digits", "--minutes", "1e12"], "--minutes"),
+            (["digits", "--epochs", "0"], "--epochs"),
+            (["digits", "--trials", "-3"], "--trials"),
+            (["digits", "--batch", "1"], "--batch"),
+            (["digits", "--device", "toaster"], "--device"),
+            (["digits", "--examples", "3"], "examples"),
+        ],
+    )
+    def test_of_run(
+        self,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        arguments: list[str],
+        words: str,
+    ) -> None:
+        out = tmp_path / "out"
+        line = refused(capsys, "run", *arguments, "--survey", 30, "--quiet", "--out", out)
+        assert words in line
+        assert not out.exists()
+        assert not list(tmp_path.iterdir())
+
+    def test_sampler_lists_the_known(self, capsys: pytest.CaptureFixture[str]) -> None:
+        status, _, errors = call(capsys, "run", "digits", "--sampler", "annealing")
+        assert status == 2
+        assert "evolution" in errors
+
+    def test_one_class(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        picture(tmp_path / "data" / "cat" / "0.png")
+        assert "cat" in refused(capsys, "run", tmp_path / "data", "--quiet")
+
+    def test_empty_class(self, capsys: pytest.CaptureFixture[str], images: Path) -> None:
+        (images / "emu").mkdir()
+        assert "emu" in refused(capsys, "run", images, "--quiet")
+
+    def test_damaged_image_is_named(
+        self, capsys: pytest.CaptureFixture[str], images: Path, tmp_path: Path
+    ) -> None:
+        (images / "cat" / "3.png").write_bytes((images / "cat" / "3.png").read_bytes()[:60])
+        line = refused(capsys, "run", images, "--quiet", "--out", tmp_path / "out")
+        assert "3.png" in line
+        assert "--skip-bad" in line
+
+    def test_damaged_image_is_skipped_and_counted(
+        self, capsys: pytest.CaptureFixture[str], images: Path, tmp_path: Path
+    ) -> None:
+        (images / "cat" / "3.png").write_bytes(b"not an image")
+        options = [o for o in TINY if o != "--quiet"]
+        arguments = ["init", images, "--skip-bad", *options, "--out", tmp_path / "out"]
+        status, _, errors = call(capsys, *arguments)
+        assert status == 0
+        assert "1 damaged" in errors
+
+    def test_mixed_sizes(
+        self, capsys: pytest.CaptureFixture[str], images: Path, tmp_path: Path
+    ) -> None:
+        picture(images / "dog" / "big.png", (9, 13))
+        line = refused(capsys, "run", images, "--quiet", "--out", tmp_path / "out")
+        assert "--image-size" in line
+        assert re.search(r"13\s*[×x]\s*9|9\s*[×x]\s*13", line)
+
+    def test_labels_out_of_range(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        labels = np.array([0, 1, 7] * 5)
+        np.savez(tmp_path / "x.npz", images=np.zeros((15, 8, 8), np.uint8), labels=labels)
+        assert "labels" in refused(capsys, "run", tmp_path / "x.npz", "--quiet")
+
+    def test_no_run_folder(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        for command in ("fit", "search", "train", "report", "export", "ask"):
+            assert "no run folder" in refused(capsys, command, tmp_path)
+
+    def test_folder_of_something_else(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "letter.txt").write_text("Dear all")
+        line = refused(capsys, "run", "digits", *TINY, "--out", tmp_path)
+        assert "another --out" in line
+        assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+    def test_unwritable_place(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        line = refused(capsys, "run", "digits", *TINY, "--out", tmp_path / "file" / "run")
+        assert "file" in line
+
+
+class TestRunFolder:
+    """One folder, asked again and again."""
+
+    def test_result(self, finished: Path) -> None:
+        result = json.loads((finished / "result.json").read_text())
+        for name in (
+            "data space hypernet seed limits best finalists random biggest search verdict "
+            "seconds versions"
+        ).split():
+            assert name in result
+        for name in (
+            "choices params macs score score_accuracy val_accuracy test_accuracy seeds source"
+        ).split():
+            assert name in result["best"]
+        assert result["search"]["scored"] == 6
+        # 269 test images and one seed can show nothing
+        assert result["verdict"]["beats_random"] == "not shown"
+        assert result["verdict"]["beats_biggest"] == "not shown"
+
+    def test_best_files(self, finished: Path) -> None:
+        names = {path.name for path in (finished / "best").iterdir()}
+        assert {"model.safetensors", "architecture.json", "model.pt2", "model.py"} <= names
+
+    def test_other_options_are_refused(
+        self, capsys: pytest.CaptureFixture[str], finished: Path
+    ) -> None:
+        line = refused(capsys, "run", "digits", *TINY, "--seed", 1, "--out", finished)
+        assert "seed 0 instead of 1" in line
+
+    def test_again_changes_nothing(
+        self, capsys: pytest.CaptureFixture[str], finished: Path
+    ) -> None:
+        before = json.loads((finished / "result.json").read_text())
+        assert call(capsys, "run", "digits", *TINY, "--out", finished)[0] == 0
+        after = json.loads((finished / "result.json").read_text())
+        assert before | {"seconds": 0} == after | {"seconds": 0}
+
+    def test_ask(self, capsys: pytest.CaptureFixture[str], finished: Path) -> None:
+        status, out, errors = call(capsys, "ask", finished, "--max-params", "2k", "--top", 3)
+        assert status == 0
+        assert 1 <= len(out.splitlines()) <= 3
+        for line in out.splitlines():
+            assert "node0.op" in json.loads(line)
+        assert "MACs" in errors
+
+    def test_ask_for_the_impossible(
+        self, capsys: pytest.CaptureFixture[str], finished: Path
+    ) -> None:
+        assert "smallest" in refused(capsys, "ask", finished, "--max-macs", "5")
+        assert "--top" in refused(capsys, "ask", finished, "--top", 0)
+
+    def test_score(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+    ) -> None:
+        best = json.loads((finished / "result.json").read_text())["best"]["choices"]
+        given = [best, best | {"node0.op": "teleport"}, {"node0.op": "conv_1x1"}, best]
+        file = tmp_path / "architectures.jsonl"
+        file.write_text("".join(json.dumps(choices) + "\n" for choices in given))
+        out = tmp_path / "scores.jsonl"
+        assert call(capsys, "score", finished, file, "--out", out)[0] == 0
+        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [line["choices"] for line in lines] == given
+        assert "teleport" in lines[1]["error"]
+        assert "missing" in lines[2]["error"]
+        assert lines[0] == lines[3]
+        assert set(lines[0]) == {
+            "choices",
+            "score",
+            "interval",
+            "score_accuracy",
+            "params",
+            "macs",
+            "warnings",
+        }
+
+    def test_score_of_a_damaged_file(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "a.jsonl"
+        file.write_text('{"node0.op": "conv_1x1"}\n[1, 2]\n')
+        assert "line 2" in refused(capsys, "score", finished, file)
+        assert "a.jsonl" in refused(capsys, "score", finished, tmp_path / "no" / "a.jsonl")
+
+    def test_train_best_further(self, capsys: pytest.CaptureFixture[str], finished: Path) -> None:
+        assert "--epochs" in refused(capsys, "train", finished, "--best")
+        before = json.loads((finished / "result.json").read_text())["final"]
+        assert call(capsys, "train", finished, "--best", "--epochs", 1, "--quiet")[0] == 0
+        after = json.loads((finished / "result.json").read_text())["final"]
+        assert after["val_accuracy"] >= before["val_accuracy"]
+
+    def test_another_space_under_the_run(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+    ) -> None:
+        source = Path("examples/my_space.py").read_text()
+        (tmp_path / "mine.py").write_text(source)
+        space = ["--space", f"{tmp_path / 'mine.py'}:residual"]
+        rest = TINY[4:]
+        out = tmp_path / "run"
+        assert call(capsys, "init", "digits", *space, *rest, "--out", out)[0] == 0
+        (tmp_path / "mine.py").write_text(source.replace("[8, 16, 32]", "[8, 16]"))
+        assert "another version of space" in refused(capsys, "fit", out)
+        (tmp_path / "mine.py").unlink()  # the folder has its own copy
+        assert call(capsys, "fit", out, "--quiet")[0] == 0
+
+    def test_another_data_under_the_run(
+        self, capsys: pytest.CaptureFixture[str], images: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "run"
+        assert call(capsys, "init", images, *TINY, "--out", out)[0] == 0
+        picture(images / "dog" / "new.png", shade=99)
+        assert "other data" in refused(capsys, "fit", out)
+
+
+def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(capsys, "spaces")
+    assert status == 0
+    assert "nas-bench-201" in out
+    status, out, _ = call(capsys, "data")
+    assert status == 0
+    assert "fashion-mnist" in out
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys\nfrom hypernas import cli\n"
+        "try: cli.main(['run', '--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "minutes" in done.stdout
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    arguments = ["run", "digits", *TINY, "--steps", "100000", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hypernas.cli", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "run" / "fit" / "log.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "goes on in" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to act as a full disk")
+def test_full_disk(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hypernas import files
+
+    def full(*_: object, **__: object) -> None:
+        Path("/dev/full").write_text("x" * 10)
+
+    monkeypatch.setattr(files, "save_file", full)
+    line = refused(capsys, "run", "digits", *TINY, "--out", tmp_path / "run")
+    assert "No space left" in line
+    assert not list((tmp_path / "run").rglob("*.tmp"))

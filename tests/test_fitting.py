@@ -1,0 +1,307 @@
+"""A hypernetwork learns, and a fit that was killed ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_space import SIGNATURE, batches, space
+from torch import Tensor
+
+from hypernas import fitting, hypernets
+from hypernas.candidate import Candidate, Candidates
+from hypernas.data import Augmentation
+from hypernas.errors import ConfigError
+from hypernas.fitting import Fit, FitOptions, fit, schedule
+from hypernas.scoring import Scorer
+from hypernas.survey import Draws, Survey
+from hypernas.tasks import Classification, Outputs
+
+KINDS = ("ghn", "shared")
+
+
+def work(known: Survey, *, hypernet: str = "ghn", dropout: float = 0.0, **options: Any) -> Fit:
+    """Return a fit of which every part is new, as in a process of its own."""
+    candidates = Candidates(space(dropout=dropout), SIGNATURE)
+    return Fit(
+        hypernets.make(hypernet),
+        Draws(candidates, known, balanced=True, seed=0),
+        batches(augmentation=Augmentation(flip=False, crop=1)),
+        Classification(),
+        FitOptions(**{"steps": 24} | options),
+    )
+
+
+def scorer(made: Fit) -> Scorer:
+    return Scorer(made.hypernet, batches(32, seed=1), made.task, images=32, seed=0)
+
+
+def same(first: Fit, second: Fit) -> bool:
+    """Say whether two hypernetworks are equal to the last bit."""
+    one, other = first.hypernet.state_dict(), second.hypernet.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def stop_at(step: int) -> Callable[[int, int, str], None]:
+    """Return a progress function that stops the fit, as Ctrl-C does."""
+
+    def progress(done: int, total: int, text: str) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """Read a log as strict JSON, in which there is no NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [json.loads(line, parse_constant=refuse) for line in lines]
+
+
+@pytest.mark.parametrize(("hypernet", "steps"), [("ghn", 100), ("shared", 200)])
+def test_loss_falls(known: Survey, hypernet: str, steps: int) -> None:
+    made = work(known, hypernet=hypernet, steps=steps, rate=1e-2)
+    losses = [made.advance() for _ in range(steps)]
+    assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
+
+
+@pytest.mark.parametrize("hypernet", KINDS)
+def test_saved_fit_goes_on_to_the_same_bits(
+    known: Survey, hypernet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # every gradient is clipped: its norm is a sum whose order must not change either
+    monkeypatch.setattr(fitting, "CLIP", 1e-2)
+    whole = work(known, hypernet=hypernet, dropout=0.3, meta_batch=2)
+    for _ in range(24):
+        whole.advance()
+    first = work(known, hypernet=hypernet, dropout=0.3, meta_batch=2)
+    for _ in range(6):
+        first.advance()
+    first.save(tmp_path / "checkpoint.safetensors")
+    before = {name: tensor.shape for name, tensor in first.hypernet.state_dict().items()}
+    second = work(known, hypernet=hypernet, dropout=0.3, meta_batch=2)
+    second.load(tmp_path / "checkpoint.safetensors")
+    assert second.step == 6
+    assert same(first, second)
+    while second.step < 24:
+        second.advance()
+    assert same(whole, second)
+    if hypernet == "shared":  # the table must have grown on both sides of the stop
+        after = second.hypernet.state_dict()
+        assert before
+        assert after.keys() > before.keys()
+        assert any(after[name].shape != shape for name, shape in before.items())
+
+
+@pytest.mark.parametrize("hypernet", KINDS)
+def test_stopped_fit_goes_on_from_its_checkpoint(
+    known: Survey, hypernet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    whole = work(known, hypernet=hypernet)
+    fit(whole, tmp_path / "whole", scorer(whole))
+    first = work(known, hypernet=hypernet)
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, tmp_path / "cut", scorer(first), progress=stop_at(17))
+    second = work(known, hypernet=hypernet)
+    steps: list[int] = []
+    note = lambda done, total, text: steps.append(done)  # noqa: E731
+    fit(second, tmp_path / "cut", scorer(second), progress=note)
+    assert steps == list(range(17, 25))
+    assert same(whole, second)
+    assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
+
+
+def test_log_has_loss_and_validation_score(
+    known: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "RECORDS", 8)
+    monkeypatch.setattr(fitting, "CHECKS", 4)
+    made = work(known, steps=29)  # no multiple of anything
+    fit(made, tmp_path, scorer(made))
+    lines = log_of(tmp_path)
+    assert [line["step"] for line in lines] == [*range(3, 29, 3), 29]
+    assert all(line["loss"] > 0 for line in lines)
+    checks = [line for line in lines if "validation_score" in line]
+    assert 3 <= len(checks) <= 6
+    assert checks[-1]["step"] == 29
+    assert all(line["validation_score"] < 0 for line in checks)
+
+
+@pytest.mark.parametrize("torn", ['{"step": 12, "lo', '{"step": 12, "loss": 1.0}', "\x00\x00"])
+def test_torn_log_is_mended(
+    known: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: str
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    first = work(known, steps=14)
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, tmp_path, scorer(first), progress=stop_at(12))
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write(torn)
+    second = work(known, steps=14)
+    fit(second, tmp_path, scorer(second))
+    assert [line["step"] for line in log_of(tmp_path)] == list(range(1, 15))
+
+
+def test_meta_batch_averages_gradients(known: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "CLIP", float("inf"))
+    together, apart = work(known, meta_batch=3), work(known, meta_batch=3)
+    together.advance()
+    images, targets = apart.batches.random(0, "fit", 0)
+    for position in range(3):
+        candidate = apart.draws(0, position)
+        candidate.module.train()
+        weights = apart.hypernet([candidate])[0]
+        (apart.task.loss(candidate(weights, images), targets) / 3).backward()
+    pairs = zip(together.hypernet.parameters(), apart.hypernet.parameters(), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_every_step_has_its_own_batch_and_candidates(
+    known: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = work(known, meta_batch=2)
+    seen: list[tuple[str, ...]] = []
+    images: list[Tensor] = []
+    call = Candidate.__call__
+
+    def spy(self: Candidate, weights: Any, x: Tensor) -> Outputs:
+        seen.append(tuple(map(str, self.choices.values())))
+        images.append(x)
+        return call(self, weights, x)
+
+    monkeypatch.setattr(Candidate, "__call__", spy)
+    for _ in range(4):
+        made.advance()
+    assert len(set(seen)) > 4
+    for step in range(4):
+        assert images[2 * step] is images[2 * step + 1]
+        for other in range(step):
+            assert not torch.equal(images[2 * step], images[2 * other])
+
+
+class Broken(Classification):
+    """Has no finite loss at some of its calls."""
+
+    def __init__(self, broken: set[int]) -> None:
+        self.broken, self.calls = broken, 0
+
+    def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        self.calls += 1
+        factor = float("nan") if self.calls in self.broken else 1.0
+        return super().loss(outputs, targets, smoothing=smoothing) * factor
+
+
+def test_step_without_finite_loss_is_left_out(known: Survey, tmp_path: Path) -> None:
+    made = work(known)
+    made.task = Broken({2})
+    made.advance()
+    before = {name: tensor.clone() for name, tensor in made.hypernet.state_dict().items()}
+    assert torch.tensor(made.advance()).isnan()
+    after = made.hypernet.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert (made.step, made.skipped) == (2, 1)
+    made.save(tmp_path / "checkpoint.safetensors")
+    other = work(known)
+    other.load(tmp_path / "checkpoint.safetensors")
+    assert (other.step, other.skipped) == (2, 1)
+    made.advance()
+    assert made.skipped == 1
+    assert not all(torch.equal(before[k], v) for k, v in made.hypernet.state_dict().items())
+
+
+def test_log_stays_json_without_finite_loss(known: Survey, tmp_path: Path) -> None:
+    made = work(known, steps=10)
+    made.task = Broken({3, 4})
+    fit(made, tmp_path, scorer(made))
+    assert [line["step"] for line in log_of(tmp_path)] == list(range(1, 11))
+    assert [line["loss"] for line in log_of(tmp_path)][2:4] == [None, None]
+    assert made.skipped == 2
+
+
+def test_frequent_non_finite_losses_are_refused(known: Survey) -> None:
+    made = work(known)
+    made.task = Broken(set(range(100)))
+    with pytest.raises(ConfigError, match=r"11 of 11 steps .* --rate"):
+        for _ in range(30):
+            made.advance()
+
+
+@given(st.integers(1, 5000))
+def test_schedule_rises_once_and_falls_once(steps: int) -> None:
+    factors = [schedule(step, steps) for step in range(0, steps, max(1, steps // 50))]
+    peak = factors.index(max(factors))
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert factors[:peak] == sorted(factors[:peak])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert schedule(max(1, int(0.05 * steps)) - 1, steps) == 1.0
+
+
+def test_grown_parameters_keep_their_momentum(known: Survey) -> None:
+    made = work(known, hypernet="shared")
+    candidates = Candidates(space(), SIGNATURE)
+    narrow = candidates.of({"width": 3, "depth": 0, "heads": ["plain"]})
+    wide = candidates.of({"width": 6, "depth": 0, "heads": ["plain"]})
+    made.draws = lambda step, position=0: [narrow, wide][step]  # type: ignore[assignment]
+    made.advance()
+    table = dict(made.hypernet.named_parameters())
+    before = {name: made.optimiser.state[p]["exp_avg"].clone() for name, p in table.items()}
+    made.advance()
+    grown = dict(made.hypernet.named_parameters())
+    assert [p for group in made.optimiser.param_groups for p in group["params"]] != []
+    assert {id(p) for p in made.optimiser.param_groups[0]["params"]} == set(map(id, grown.values()))
+    assert any(grown[name].shape != old.shape for name, old in before.items())
+    for name, old in before.items():
+        new = grown[name]
+        padded = torch.zeros_like(new)
+        padded[tuple(slice(0, n) for n in old.shape)] = old
+        assert new.grad is not None
+        expected = 0.9 * padded + 0.1 * new.grad
+        torch.testing.assert_close(made.optimiser.state[new]["exp_avg"], expected)
+        assert made.optimiser.state[new]["step"] == 2
+
+
+def test_bf16_runs(known: Survey) -> None:
+    made = work(known, precision="bf16", rate=1e-2)
+    exact = work(known, rate=1e-2)
+    losses = [made.advance() for _ in range(30)]
+    assert torch.tensor(losses).isfinite().all()
+    assert losses[0] != exact.advance()
+    assert losses[0] == pytest.approx(work(known, rate=1e-2).advance(), rel=0.05)
+    assert all(p.dtype is torch.float32 for p in made.hypernet.parameters())
+
+
+def test_dropout_is_on_in_fitting_and_off_in_scoring(
+    known: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[bool] = []
+    dropout = torch.nn.functional.dropout
+
+    def spy(x: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+        modes.append(training)
+        return dropout(x, p, training, inplace)
+
+    made = work(known, dropout=0.5)
+    monkeypatch.setattr("torch.nn.functional.dropout", spy)
+    made.advance()
+    assert modes == [True]
+    modes.clear()
+    watched = [made.draws(0), made.draws(1)]
+    first = scorer(made)(watched)
+    assert modes == [False] * 2 * len(scorer(made).batches)
+    assert scorer(made)(watched) == first
+    modes.clear()
+    made.step = 0
+    made.advance()  # the same candidate, after it was scored
+    assert modes == [True]
