@@ -1,4 +1,4 @@
-"""A run killed at any instant goes on by the same command to the same result."""
+"""A run killed at any instant goes on by the same command to the same result. About 2 minutes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 COMMAND = (
     "run digits --set width=4 cells=1 nodes=2 --steps 60 --trials 40 --finalists 2 --seeds 1 "

@@ -80,7 +80,9 @@ def test_biggest_is_no_smaller_than_any_surveyed_that_fits(
 def test_biggest_climbs_beyond_the_survey(candidates: Candidates, known: Survey) -> None:
     few = Survey(drawn=sorted(known.drawn, key=lambda a: a.params)[:20])
     found = biggest(candidates, few, Limits(), seed=0)
-    layers = {f"layer{i}.{what}": v for i in range(3) for what, v in (("op", "conv"), ("kernel", 5))}
+    layers = {
+        f"layer{i}.{what}": v for i in range(3) for what, v in (("op", "conv"), ("kernel", 5))
+    }
     most = candidates.of({"width": 6, "depth": 3, "heads": ["plain", "deep"]} | layers)
     assert found.params == most.params
     assert biggest(candidates, few, Limits(), seed=0).choices == found.choices

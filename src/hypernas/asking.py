@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture, canonical
-from hypernas.errors import SpaceError
+from hypernas.errors import HypernasError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Struct
 from hypernas.searching import distinct, top
@@ -91,6 +91,7 @@ def _new(place: Workplace, known: Sequence[Scored], limits: Limits) -> list[Cand
     """Return up to MOST_NEW candidates within ``limits`` that were not scored yet."""
     seed = place.config.seed
     fitting = [a.choices for a in place.survey.drawn if limits.admit(a.params, a.macs)]
+    bases = fitting or [s.choices for s in known if limits.admit(s.params, s.macs)]
     seen = {canonical(scored.choices) for scored in known}
     found: list[Candidate] = []
     for number in range(DRAWS):
@@ -98,7 +99,7 @@ def _new(place: Workplace, known: Sequence[Scored], limits: Limits) -> list[Cand
         if number < len(fitting):
             candidate = place.candidates.of(fitting[number])
         else:
-            base = generator.choice(fitting) if fitting else known[0].choices
+            base = generator.choice(bases)
             candidate = place.candidates.perturb(base, 2 / max(len(base), 1), generator)
         key = canonical(candidate.choices)
         if key not in seen and limits.admit(candidate.params, candidate.macs):
@@ -114,7 +115,7 @@ def score(place: Workplace, architectures: Iterable[Architecture]) -> Iterator[L
     for choices in architectures:
         try:
             candidate = place.candidates.of(choices)
-        except SpaceError as error:
+        except HypernasError as error:
             yield FailedLine(choices=choices, error=str(error))
             continue
         reached = place.score([candidate])[0]

@@ -48,17 +48,15 @@ class Best:
 
 def stages(place: Workplace, winner: Network) -> list[Train]:
     """Return the trainings by which the winner went on, in order."""
-    found = []
+    found: list[Train] = []
     while True:
-        pattern = Train(
-            choices=winner.choices, seed=best_seed(winner).seed, epochs=0, stage=len(found) + 1
-        ).folder
-        start = pattern.rsplit("-", 1)[0]
-        done = sorted(place.folder.glob(f"{start}-*/result.json"))
-        if not done:
+        start = place.folder / next_stage(winner, found, 0).folder.removesuffix("0")
+        done = start.parent.glob(f"{start.name}*/result.json")
+        names = [path.parent.name.removeprefix(start.name) for path in done]
+        epochs = [int(name) for name in names if name.isdigit()]  # not those of later stages
+        if not epochs:
             return found
-        epochs = int(done[0].parent.name.rsplit("-", 1)[1])
-        found.append(next_stage(winner, found, epochs))
+        found.append(next_stage(winner, found, min(epochs)))
 
 
 def next_stage(winner: Network, before: list[Train], epochs: int) -> Train:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def plan(config: Config, costs: Costs | None, *, spent: float = 0.0) -> Plan:
     total = config.minutes * 60 - spent - costs.overhead
     least = _least_seconds(given, costs, config.processes)
     if total < least:
-        minutes = (least + spent + costs.overhead) / 60
+        minutes = math.ceil((least + spent + costs.overhead) / 6 + 1e-6) / 10  # one that works
         raise ConfigError(
             f"--minutes {config.minutes:g} is too little: at least {minutes:.1f} minutes are "
             "needed here; give more, or a smaller space (--set), or fewer --examples"
@@ -108,7 +109,7 @@ def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int
     """Return finalists, seeds and epochs that take ``seconds`` of one process."""
     ladder = [(given.get("finalists", f), given.get("seeds", s)) for f, s in LADDER]
     for finalists, seeds in ladder:
-        epochs = int(seconds / _epoch_of_all(finalists, seeds, costs))
+        epochs = _whole(seconds / _epoch_of_all(finalists, seeds, costs))
         if epochs >= given.get("epochs", GOOD_EPOCHS):
             break
     return finalists, seeds, _between(epochs, LEAST.epochs, MOST_EPOCHS)
@@ -145,7 +146,12 @@ def _least_seconds(given: dict[str, int], costs: Costs, processes: int) -> float
 
 
 def _between(value: float, least: int, most: int) -> int:
-    return max(least, min(int(value), most))
+    return max(least, min(_whole(value), most))
+
+
+def _whole(value: float) -> int:
+    """Return the whole part; what a rounding error keeps from a whole number counts as it."""
+    return int(value + 1e-9)
 
 
 def clock(work: Callable[[int], object], repeats: Sequence[int]) -> float:

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import UninitializedParameter
 
 from hypernas.choices import Architecture, Chooser, Decision, Draw, Perturb, Replay, canonical
+from hypernas.errors import SpaceError
 from hypernas.graph import Graph
 from hypernas.randomness import derived_seed
 from hypernas.spaces import Space
@@ -159,6 +161,11 @@ def hollow_parameters() -> Generator[None, None, None]:
     register = nn.Module.register_parameter
 
     def register_hollow(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        if isinstance(param, UninitializedParameter):
+            raise SpaceError(
+                f"the space uses {type(self).__name__}, whose sizes are known only once it has run; "
+                "use the layer that is told its sizes"
+            )
         if param is not None and not param.is_meta:  # else one that several layers share
             hollow = torch.empty_like(param, device="meta")
             param = nn.Parameter(hollow, requires_grad=param.requires_grad)

@@ -84,7 +84,8 @@ def write_tensors(
         plain[name] = whole.clone() if shared else whole
         places.add(whole.untyped_storage().data_ptr())
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata=text)
+        # with no tensors, an empty header of metadata makes the format's own writer stumble
+        save_file(plain, temporary, metadata=text or None)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

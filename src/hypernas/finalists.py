@@ -12,6 +12,7 @@ from typing import Any
 from hypernas.candidate import Candidate
 from hypernas.choices import canonical
 from hypernas.config import Plan
+from hypernas.errors import RunError
 from hypernas.jobs import Train
 from hypernas.randomness import rng
 from hypernas.results import Network, Source, Struct, Training
@@ -98,13 +99,21 @@ def trainings(picks: Picks, plan: Plan) -> list[Train]:
 
 
 def networks(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
-    """Return the picks with what they reached."""
+    """Return the picks with what they reached.
+
+    Raises:
+        RunError: one was not trained yet.
+    """
     return [_network(place, pick, plan) for pick in picks.networks]
 
 
 def _network(place: Workplace, pick: Pick, plan: Plan) -> Network:
     jobs = [Train(choices=pick.choices, seed=s, epochs=plan.epochs) for s in range(plan.seeds)]
     done = [result for job in jobs if (result := job.known(place)) is not None]
+    if not done:
+        raise RunError(
+            f"{place.folder} has networks that are not trained yet; run `hypernas train` on it"
+        )
     return Network(
         choices=pick.choices,
         params=pick.params,

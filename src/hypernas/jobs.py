@@ -46,8 +46,9 @@ class Train(Struct, frozen=True, tag="train"):
     @property
     def folder(self) -> str:
         """Where in the run folder its weights lie."""
-        what = f"more-{self.stage}-" if self.stage else ""
-        return f"networks/{identity(self.choices)}/seed-{self.seed}-{what}epochs-{self.epochs}"
+        if self.goes_on_from:
+            return f"{self.goes_on_from}-more-{self.epochs}"
+        return f"networks/{identity(self.choices)}/seed-{self.seed}-epochs-{self.epochs}"
 
     def known(self, place: Workplace) -> Training | None:
         """Return the result, if the training is done."""

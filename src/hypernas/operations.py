@@ -221,7 +221,8 @@ def writes_in_place(layer: nn.Module | None, function: Any, kwargs: Mapping[str,
 def layer_result(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the shape of what ``layer`` returns, or a nest of shapes."""
     rule = LAYERS.get(type(layer), ("other", None))[1]
-    if rule is not None and len(args) == 1 and isinstance(args[0], Value) and not kwargs:
+    plain = len(args) == 1 and isinstance(args[0], Value) and not kwargs
+    if rule is not None and plain and not getattr(layer, "return_indices", False):
         return Result(rule(layer, args[0].shape))
     tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
     hollow = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}

@@ -56,12 +56,21 @@ def prune(module: nn.Module, graph: Graph) -> nn.Module:
     if not graph.unwritten and not graph.dead:
         return module
     with unaltered(module):
-        live = followed(fx.Tracer(), module)
+        try:
+            live = followed(_BufferTracer(), module)
+        except GraphError:  # forward reads a buffer's shape or values: it becomes a constant
+            live = followed(fx.Tracer(), module)
         live.eliminate_dead_code(lambda node: _must_stay(node, module))
         pruned = fx.GraphModule(module, live, class_name=type(module).__name__)
     pruned.delete_all_unused_submodules()
     setattr(pruned, "cells", marked_cells(module))  # noqa: B010
     return pruned
+
+
+class _BufferTracer(fx.Tracer):
+    """Keeps what is computed from buffers in the forward, where they may change."""
+
+    proxy_buffer_attributes = True
 
 
 def marked_cells(module: nn.Module) -> list[str]:

@@ -144,7 +144,7 @@ class Trainer:
         optimiser.zero_grad(set_to_none=True)
         if loss.requires_grad:  # a network without parameters has nothing to learn
             loss.backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(list(self.module.parameters()), CLIP)
         for group in optimiser.param_groups:
             group["lr"] = self.recipe.rate * self.recipe.factor(self.step, self.steps)
         optimiser.step()

@@ -95,13 +95,14 @@ class Pool:
             line = process.stdout.readline()
         except BrokenPipeError:
             line = b""
-        if not line:
+        finally:
+            self._idle.put(process)  # a dead one too: who takes it fails at once, and never waits
+        if not line.endswith(b"\n"):
             raise RunError(
                 f"a worker process ended with status {process.wait()} (out of memory?); "
                 "run the same command again, with --workers 1 if it repeats"
             )
         answer = msgspec.json.decode(line)
-        self._idle.put(process)
         if "error" in answer:
             raise getattr(errors, answer["kind"], HypernasError)(answer["error"])
         return answer["result"]

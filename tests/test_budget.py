@@ -1,0 +1,158 @@
+"""Minutes become counts that take no longer than the minutes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hypernas.budget import MARGIN, SHARES, Costs, clock, plan
+from hypernas.config import COUNTS, DEFAULTS, LEAST, Config, Plan
+from hypernas.errors import ConfigError
+
+TYPICAL = Costs(step=0.05, score=0.02, epoch=2.0, biggest_epoch=3.0, overhead=25.0)
+seconds = st.floats(1e-4, 50.0)
+costs = st.builds(
+    Costs,
+    step=st.floats(1e-3, 2.0),
+    score=st.floats(1e-3, 2.0),
+    epoch=seconds,
+    biggest_epoch=seconds,
+    overhead=st.floats(0.0, 60.0),
+)
+given_counts = st.fixed_dictionaries(
+    {},
+    optional={
+        "steps": st.integers(0, 3000),
+        "trials": st.integers(1, 3000),
+        "finalists": st.integers(1, 12),
+        "seeds": st.integers(1, 5),
+        "epochs": st.integers(1, 30),
+        "best_epochs": st.integers(0, 60),
+    },
+)
+
+
+def config(minutes: float | None = None, **settings: Any) -> Config:
+    return Config(data="digits", minutes=minutes, **{"workers": 2} | settings)
+
+
+def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
+    """Return the seconds of each part, computed from the counts alone."""
+    trainings = found.seeds * (2 * found.finalists * cost.epoch + cost.biggest_epoch)
+    return {
+        "fit": found.steps * cost.step,
+        "search": found.trials * cost.score / workers,
+        "train": found.epochs * trainings / workers,
+        "longer": found.best_epochs * cost.biggest_epoch,
+    }
+
+
+def test_without_minutes_counts_are_the_usual_ones() -> None:
+    assert plan(config(), None) == DEFAULTS
+    found = plan(config(trials=7, best_epochs=0), None)
+    assert (found.trials, found.best_epochs, found.steps) == (7, 0, DEFAULTS.steps)
+
+
+def test_shares_are_30_10_40_20() -> None:
+    assert SHARES == {"fit": 0.30, "search": 0.10, "train": 0.40, "longer": 0.20}
+    found = plan(config(60), TYPICAL)
+    work = 3600 - TYPICAL.overhead
+    took = parts(found, TYPICAL, 2)
+    assert found.seconds == pytest.approx({part: share * work for part, share in SHARES.items()})
+    assert (found.finalists, found.seeds, found.forced) == (5, 3, "")
+    assert took["fit"] == pytest.approx(0.3 * work / MARGIN, rel=0.01)
+    assert found.trials == 5000  # no more is sensible
+    assert took["train"] == pytest.approx(0.4 * work / MARGIN, rel=0.1)
+    assert found.best_epochs == 200  # nor this
+    half = plan(config(30), TYPICAL)
+    assert parts(half, TYPICAL, 2)["longer"] == pytest.approx(
+        0.2 * (1800 - TYPICAL.overhead) / MARGIN, rel=0.02
+    )
+
+
+def test_time_that_is_gone_is_not_planned_again() -> None:
+    late, early = plan(config(60), TYPICAL, spent=600.0), plan(config(50), TYPICAL)
+    assert late == early
+
+
+@given(costs, st.floats(0.1, 600.0), given_counts, st.integers(1, 8), st.floats(0.0, 100.0))
+def test_plan_takes_no_longer_than_the_minutes(
+    cost: Costs, minutes: float, counts: dict[str, int], workers: int, spent: float
+) -> None:
+    try:
+        found = plan(config(minutes, workers=workers, **counts), cost, spent=spent)
+    except ConfigError:
+        assume(False)
+    took = parts(found, cost, workers)
+    total = sum(took.values()) + cost.overhead + spent
+    assert total <= minutes * 60 * (1 + 1e-6)
+    for part, share in found.seconds.items():
+        assert took[part] * MARGIN <= share * (1 + 1e-6)
+    for name in COUNTS:
+        assert getattr(found, name) >= min(getattr(LEAST, name), counts.get(name, 10**9))
+
+
+@given(costs, st.floats(0.1, 600.0), given_counts, st.integers(1, 8))
+def test_given_counts_stand(
+    cost: Costs, minutes: float, counts: dict[str, int], workers: int
+) -> None:
+    try:
+        found = plan(config(minutes, workers=workers, **counts), cost)
+    except ConfigError:
+        assume(False)
+    assert {name: getattr(found, name) for name in counts} == counts
+    if "epochs" in counts:  # then nothing else of the training is given up in silence or aloud
+        assert found.finalists == counts.get("finalists", DEFAULTS.finalists)
+        assert found.seeds == counts.get("seeds", DEFAULTS.seeds)
+        assert found.forced == ""
+
+
+@given(costs, given_counts, st.integers(1, 8), st.floats(0.0, 100.0))
+def test_too_few_minutes_name_the_least_that_works(
+    cost: Costs, counts: dict[str, int], workers: int, spent: float
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan(config(1e-4, workers=workers, **counts), cost, spent=spent)
+    said = re.search(r"at least ([0-9.]+) minutes", str(refused.value))
+    assert said is not None
+    least = float(said[1])
+    found = plan(config(least, workers=workers, **counts), cost, spent=spent)
+    for name, count in counts.items():
+        assert getattr(found, name) == count
+    below = least - 0.2  # it is said to a tenth of a minute, not more than is needed
+    if below > 0:
+        with pytest.raises(ConfigError, match="too little"):
+            plan(config(below, workers=workers, **counts), cost, spent=spent)
+
+
+def test_fewer_networks_are_said() -> None:
+    found = plan(config(6), TYPICAL)
+    assert found.finalists < 5 or found.seeds < 3
+    for name, usual in (("finalists", 5), ("seeds", 3)):
+        count = getattr(found, name)
+        assert (f"{name} {count} instead of {usual}" in found.forced) == (count < usual)
+    assert "the time allows no more" in found.forced
+    asked = plan(config(6, finalists=1, seeds=1), TYPICAL)
+    assert (asked.finalists, asked.seeds, asked.forced) == (1, 1, "")
+
+
+def test_fewer_networks_come_before_short_trainings() -> None:
+    for minutes in (6, 10, 15, 20, 30):
+        found = plan(config(minutes), TYPICAL)
+        assert found.epochs >= 5 or (found.finalists, found.seeds) == (1, 1)
+
+
+def test_more_processes_do_more() -> None:
+    two, four = plan(config(30), TYPICAL), plan(config(30, workers=4), TYPICAL)
+    assert four.epochs * four.finalists * four.seeds > two.epochs * two.finalists * two.seeds
+    assert four.steps == two.steps
+
+
+def test_clock_leaves_the_first_run_out() -> None:
+    done: list[int] = []
+    assert clock(done.append, range(3)) >= 0
+    assert done == [0, 0, 1, 2]

@@ -1,0 +1,151 @@
+"""What processes do for a run: score blocks, train networks, each training once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from hypernas import jobs
+from hypernas.data import Batches
+from hypernas.files import read_tensors
+from hypernas.jobs import GOING_ON, ScoreBlock, Train
+from hypernas.results import Training
+from hypernas.runs import Run
+from hypernas.training import Measured, Trained, Trainer
+from hypernas.workplace import Workplace
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
+    """Collect the trainers as they are before their first step; nothing is trained."""
+    found: list[Trainer] = []
+
+    def run(self: Trainer, validation: Batches, progress: Any) -> Trained:
+        found.append(self)
+        return Trained(epochs=self.recipe.epochs, accuracy=0.5, loss=1.0, seconds=0.0)
+
+    monkeypatch.setattr(Trainer, "run", run)
+    return found
+
+
+def with_config(run: Run, **changes: Any) -> Workplace:
+    return Workplace(run.folder, msgspec.structs.replace(run.config, **changes))
+
+
+def test_score_job_is_the_scoring_protocol(finished_run: Run) -> None:
+    scored = finished_run.scored[:16]
+    answer = jobs.do(finished_run.place, {"type": "score", "block": [s.choices for s in scored]})
+    assert [found["score"] for found in answer] == [s.score for s in scored]
+    assert [tuple(found["interval"]) for found in answer] == [s.interval for s in scored]
+
+
+def test_job_survives_json(finished_run: Run) -> None:
+    choices = finished_run.scored[0].choices
+    for job in (ScoreBlock(block=[choices]), Train(choices=choices, seed=1, epochs=2)):
+        text = msgspec.json.encode(job)
+        assert msgspec.json.decode(text, type=ScoreBlock | Train) == job
+
+
+def test_training_is_done_once_and_the_test_split_measured_once(
+    own_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = own_run.place
+    tested: list[int] = []
+    measure = jobs.measure
+
+    def spy(module: Any, batches: Batches, *args: Any, **options: Any) -> Measured:
+        tested.append(len(batches))
+        return measure(module, batches, *args, **options)
+
+    monkeypatch.setattr(jobs, "measure", spy)
+    job = Train(choices=own_run.scored[0].choices, seed=7, epochs=1)
+    assert job.known(place) is None
+    first = job.do(place)
+    assert tested == [place.data.test]
+    assert job.do(place) == first == job.known(place)
+    assert tested == [place.data.test]
+    assert (first.seed, first.epochs) == (7, 1)
+    left = sorted(path.name for path in (own_run.folder / job.folder).iterdir())
+    assert left == ["result.json", "weights.safetensors"]
+
+
+def test_known_training_is_not_repeated(own_run: Run, starts: list[Trainer]) -> None:
+    network = own_run.best.network
+    for training in network.seeds:
+        job = Train(choices=network.choices, seed=training.seed, epochs=training.epochs)
+        assert job.do(own_run.place) == training
+    assert starts == []
+
+
+def test_seed_and_run_decide_the_first_weights(own_run: Run, starts: list[Trainer]) -> None:
+    choices = own_run.scored[0].choices
+    for place in (own_run.place, with_config(own_run, seed=1)):
+        for seed in (50, 51):
+            place.__dict__["splits"] = own_run.place.splits
+            Train(choices=choices, seed=seed, epochs=3).do(place)
+            (own_run.folder / Train(choices=choices, seed=seed, epochs=3).folder).joinpath(
+                "result.json"
+            ).unlink()
+    first = [next(t.module.parameters()).detach().clone() for t in starts]
+    for i in range(4):
+        for j in range(i):
+            assert not torch.equal(first[i], first[j])
+
+
+def test_going_on_starts_with_the_weights_before(own_run: Run, starts: list[Trainer]) -> None:
+    winner = own_run.best.network
+    before = Train(choices=winner.choices, seed=winner.seeds[0].seed, epochs=1)
+    more = Train(
+        choices=winner.choices, seed=before.seed, epochs=4, goes_on_from=before.folder, stage=3
+    )
+    more.do(own_run.place)
+    kept = read_tensors(own_run.folder / before.folder / "weights.safetensors")[0]
+    module = starts[0].module.state_dict()
+    assert module.keys() == kept.keys()
+    assert all(torch.equal(module[name], kept[name]) for name in kept)
+    assert starts[0].recipe.rate == own_run.config.train_rate * GOING_ON
+    assert starts[0].recipe.epochs == 4
+    assert more.folder != before.folder
+
+
+def test_generated_start_is_what_was_scored(own_run: Run, starts: list[Trainer]) -> None:
+    """Before the first step the network gives the logits of the scored candidate."""
+    place = with_config(own_run, start="generated")
+    for scored in own_run.scored[:4]:
+        Train(choices=scored.choices, seed=9, epochs=1).do(place)
+        module = starts[-1].module
+        candidate = place.candidates.of(scored.choices)
+        weights = place.hypernet([candidate])[0]
+        images, _ = next(place.validation_batches.in_order())
+        with torch.no_grad():
+            expected = candidate(weights, images)
+            torch.testing.assert_close(module.train()(images), expected, rtol=1e-4, atol=1e-4)
+    plain = with_config(own_run)
+    Train(choices=own_run.scored[0].choices, seed=10, epochs=1).do(plain)
+    names = dict(starts[0].module.named_parameters())
+    other = dict(starts[-1].module.named_parameters())
+    assert not all(torch.equal(names[name], other[name]) for name in names)
+
+
+def test_stages_and_epochs_have_folders_of_their_own() -> None:
+    base = {"choices": {"a": 1}, "seed": 0}
+    every = [
+        Train(**base, epochs=1),
+        Train(**base, epochs=2),
+        Train(choices={"a": 1}, seed=1, epochs=1),
+        Train(choices={"a": 2}, seed=0, epochs=1),
+    ]
+    every += [Train(**base, epochs=1, stage=1, goes_on_from=job.folder) for job in every]
+    every += [Train(**base, epochs=1, stage=2, goes_on_from=every[4].folder)]
+    every += [Train(**base, epochs=11, stage=1, goes_on_from=every[0].folder)]
+    assert len({job.folder for job in every}) == len(every)
+
+
+def test_result_is_typed(finished_run: Run) -> None:
+    found = finished_run.best.network.seeds[0]
+    assert isinstance(found, Training)
+    assert 0 <= found.val_accuracy <= 1
+    assert found.test_accuracy is not None

@@ -1,0 +1,213 @@
+"""Shapes by rule are the shapes that the layers give; kinds and roles are as listed."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from hypernas.errors import GraphError
+from hypernas.graph import KINDS
+from hypernas.operations import (
+    FUNCTIONS,
+    LAYERS,
+    Result,
+    Value,
+    function_result,
+    geometry,
+    kind_of,
+    layer_result,
+    role_of,
+    writes_in_place,
+)
+
+SMALL = st.integers(1, 3)
+SIZE = st.integers(1, 9)
+
+
+def agree(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    """Compare the rule with the layer itself, or its refusal with the layer's."""
+    try:
+        expected = tuple(layer(torch.zeros(shape)).shape)
+    except (RuntimeError, ValueError):
+        expected = None
+    if expected is None or 0 in expected:
+        with pytest.raises((GraphError, RuntimeError)):
+            layer_result(layer, (Value(0, shape),), {})
+    else:
+        assert layer_result(layer, (Value(0, shape),), {}) == Result(expected)
+
+
+@given(
+    st.integers(1, 3), SMALL, SMALL, SMALL, st.integers(0, 2), SIZE,
+    st.sampled_from(["zeros", "circular"]), st.sampled_from([None, "same", "valid"]),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_convolutions(
+    axes: int, kernel: int, stride: int, dilation: int, padding: int, size: int, mode: str,
+    named: str | None,
+) -> None:  # fmt: skip
+    assume(not (named == "same" and stride > 1))
+    assume(mode == "zeros" or (padding <= size and named is None))
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
+    layer = kind(
+        2, 4, kernel, stride, named or padding, dilation, groups=2, padding_mode=mode
+    )  # fmt: skip
+    agree(layer, (2, 2, *[size] * axes))
+
+
+@given(
+    st.integers(1, 2), SMALL, st.one_of(st.none(), SMALL), st.integers(0, 1), SMALL, SIZE, SIZE,
+    st.booleans(),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_poolings(
+    axes: int, kernel: int, stride: int | None, padding: int, dilation: int, height: int,
+    width: int, ceil: bool,
+) -> None:  # fmt: skip
+    assume(padding <= kernel // 2)
+    shape = (2, 3, *(height, width)[:axes])
+    largest = (nn.MaxPool1d, nn.MaxPool2d)[axes - 1]
+    mean: Any = (nn.AvgPool1d, nn.AvgPool2d)[axes - 1]
+    agree(largest(kernel, stride, padding, dilation, ceil_mode=ceil), shape)
+    agree(mean(kernel, stride, padding, ceil_mode=ceil), shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(2, 3, (1, 7), stride=(2, 1), padding=(0, 3)), (2, 2, 5, 9)),
+        (nn.ConvTranspose2d(2, 3, 3, stride=2, output_padding=1), (2, 2, 5, 4)),
+        (nn.MaxPool2d((3, 2), stride=(1, 2)), (2, 2, 5, 9)),
+        (nn.AdaptiveAvgPool2d(1), (2, 3, 5, 7)),
+        (nn.AdaptiveAvgPool2d((None, 2)), (2, 3, 5, 7)),
+        (nn.AdaptiveMaxPool1d(3), (2, 3, 7)),
+        (nn.Linear(5, 2), (2, 3, 5)),
+        (nn.Linear(5, 2), (2, 5)),
+        (nn.BatchNorm1d(4), (2, 4)),
+        (nn.BatchNorm1d(4), (2, 4, 3)),
+        (nn.GroupNorm(2, 4), (2, 4, 3)),
+        (nn.LayerNorm(3), (2, 4, 3)),
+        (nn.Flatten(), (2, 3, 4, 5)),
+        (nn.Flatten(2, 3), (2, 3, 4, 5)),
+        (nn.Unflatten(1, (2, 3)), (2, 6, 4)),
+        (nn.Upsample(scale_factor=2), (2, 3, 4, 5)),
+        (nn.PReLU(), (2, 3)),
+        (nn.ZeroPad2d(1), (2, 3, 4, 5)),
+        (nn.PixelShuffle(2), (2, 8, 3, 3)),
+    ],
+    ids=str,
+)
+def test_layers(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    agree(layer, shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "words"),
+    [
+        (nn.Conv2d(3, 4, 3), (2, 4, 8, 8), "expected 3 input channels, got 4"),
+        (nn.Conv2d(3, 4, 3), (2, 3, 8), "expected 4 axes"),
+        (nn.Conv2d(3, 4, 5), (2, 3, 4, 4), "the input is too small"),
+        (nn.MaxPool2d(4), (2, 3, 3, 3), "the input is too small"),
+        (nn.Linear(5, 2), (2, 4), "expected 5 input features, got 4"),
+        (nn.BatchNorm2d(3), (2, 4, 8, 8), "expected 3 input channels, got 4"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_says_what_was_expected(
+    layer: nn.Module, shape: tuple[int, ...], words: str
+) -> None:
+    with pytest.raises(GraphError, match=words):
+        layer_result(layer, (Value(0, shape),), {})
+
+
+def test_layers_with_several_results_give_all_their_shapes() -> None:
+    values, (hidden, _) = layer_result(nn.LSTM(3, 4, batch_first=True), (Value(0, (2, 5, 3)),), {})
+    assert (values, hidden) == (Result((2, 5, 4)), Result((1, 2, 4)))
+    pair = layer_result(nn.MaxPool2d(2, return_indices=True), (Value(0, (2, 3, 4, 4)),), {})
+    assert pair == (Result((2, 3, 2, 2)),) * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "shape"),
+    [
+        (operator.add, (Value(0, (2, 3)), Value(1, (2, 3))), (2, 3)),
+        (operator.add, (Value(0, (2, 3, 1)), Value(1, (4,))), (2, 3, 4)),
+        (operator.mul, (Value(0, (2, 3)), 2), (2, 3)),
+        (torch.cat, ([Value(0, (2, 3, 5)), Value(1, (2, 4, 5))], 1), (2, 7, 5)),
+        (torch.cat, ([Value(0, (2, 3, 5)), Value(1, (2, 3, 1))], -1), (2, 3, 6)),
+        (torch.matmul, (Value(0, (2, 3, 4)), Value(1, (4, 5))), (2, 3, 5)),
+        ("mean", (Value(0, (2, 3, 4)), (1, 2)), (2,)),
+        ("transpose", (Value(0, (2, 3, 4)), 1, 2), (2, 4, 3)),
+        (F.interpolate, (Value(0, (2, 3, 4, 4)), (7, 7)), (2, 3, 7, 7)),
+    ],
+)
+def test_functions(function: Any, args: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+    assert function_result(function, args, {}) == Result(shape)
+
+
+def test_concatenation_refuses_what_does_not_line_up() -> None:
+    with pytest.raises(GraphError, match="cannot concatenate"):
+        function_result(torch.cat, ([Value(0, (2, 3)), Value(1, (3, 3))],), {"dim": 1})
+    parts = function_result("chunk", (Value(0, (2, 6)), 2, 1), {})
+    assert list(parts) == [Result((2, 3))] * 2
+
+
+def test_every_kind_in_the_tables_is_a_kind() -> None:
+    listed = {kind for kind, _ in LAYERS.values()} | set(FUNCTIONS.values())
+    assert listed < set(KINDS)
+    assert kind_of(nn.Conv1d(1, 1, 1), None) == "conv"
+    assert kind_of(nn.ZeroPad2d(1), None) == kind_of(None, torch.sort) == "other"
+    assert kind_of(None, "relu_") == "relu"
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "role"),
+    [
+        ("conv", "weight", "weight"),
+        ("linear", "bias", "bias"),
+        ("norm", "weight", "scale"),
+        ("norm", "bias", "shift"),
+        ("attention", "in_proj_weight", "weight"),
+        ("attention", "out_proj.bias", "bias"),
+        ("recurrent", "bias_ih_l0", "bias"),
+        ("recurrent", "weight_hh_l0", "weight"),
+        ("activation", "weight", "other"),
+        ("other", "weight", "other"),
+    ],
+)
+def test_roles(kind: str, attribute: str, role: str) -> None:
+    assert role_of(kind, attribute) == role
+
+
+def test_geometry_has_a_number_for_each_axis() -> None:
+    shape = (2, 4, 5, 5)
+    assert geometry(nn.Conv2d(4, 4, (1, 7), stride=2, dilation=(1, 3), groups=4), shape) == {
+        "kernel": (1, 7), "stride": (2, 2), "dilation": (1, 3), "groups": 4,
+    }  # fmt: skip
+    assert geometry(nn.MaxPool2d(3), shape)["stride"] == (3, 3)
+    assert geometry(nn.Linear(2, 2), (2, 2)) == {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "function", "kwargs", "answer"),
+    [
+        (nn.ReLU(), None, {}, False),
+        (nn.ReLU(inplace=True), None, {}, True),
+        (None, "add_", {}, True),
+        (None, "add", {}, False),
+        (None, "__add__", {}, False),
+        (None, torch.relu_, {}, True),
+        (None, F.relu, {"inplace": True}, True),
+        (None, F.relu, {"inplace": False}, False),
+        (None, torch.add, {"out": 1}, True),
+    ],
+)
+def test_what_writes_in_place(layer: Any, function: Any, kwargs: Any, answer: bool) -> None:
+    assert writes_in_place(layer, function, kwargs) is answer

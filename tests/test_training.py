@@ -1,0 +1,141 @@
+"""A network trains, and a training that was killed ends as if it had not been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_space import SIGNATURE, batches, space
+from torch import nn
+
+from hypernas import training
+from hypernas.candidate import build_network
+from hypernas.data import Augmentation
+from hypernas.tasks import Classification
+from hypernas.training import Recipe, Trainer, measure
+
+CHOICES = {"width": 6, "depth": 1, "layer0.op": "conv", "layer0.kernel": 3, "heads": ["plain"]}
+
+
+def network(seed: int = 0, *, dropout: float = 0.0) -> nn.Module:
+    return build_network(space(dropout=dropout), CHOICES, SIGNATURE, seed=seed)
+
+
+def trainer(
+    folder: Path, *, dropout: float = 0.0, seed: int = 0, layout: bool = True, **options: Any
+) -> Trainer:
+    """Return a training of which every part is new, as in a process of its own."""
+    data = batches(96, augmentation=Augmentation(crop=1), channels_last=layout)
+    recipe = Recipe(**{"epochs": 3, "batch": 16} | options)
+    module = network(dropout=dropout)
+    return Trainer(module, data, Classification(), recipe, folder, seed=seed)
+
+
+def silent(done: int, total: int) -> None:
+    pass
+
+
+def stop_at(step: int) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    one, other = first.state_dict(), second.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize("stop", [2, 7, 18])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stopped_training_goes_on_to_the_same_bits(
+    tmp_path: Path, stop: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    options: dict[str, Any] = {"dropout": 0.3, "precision": precision}
+    validation = batches(64, 32, seed=1)
+    whole = trainer(tmp_path / "whole", **options)
+    expected = whole.run(validation, silent)
+    first = trainer(tmp_path / "cut", **options)
+    with pytest.raises(KeyboardInterrupt):
+        first.run(validation, stop_at(stop))
+    second = trainer(tmp_path / "cut", **options)
+    steps: list[int] = []
+    found = second.run(validation, lambda done, total: steps.append(done))
+    assert steps == list(range(stop, 19))  # the checkpoint was written a step earlier
+    assert same(whole.module, second.module)
+    assert msgspec.structs.replace(found, seconds=0) == msgspec.structs.replace(expected, seconds=0)
+    assert found.seconds > 0
+
+
+def test_seed_decides_the_training(tmp_path: Path) -> None:
+    modules = []
+    for number, seed in enumerate((0, 0, 1)):
+        made = trainer(tmp_path / str(number), seed=seed, dropout=0.3)
+        made.run(batches(32), silent)
+        modules.append(made.module)
+    assert same(modules[0], modules[1])
+    assert not same(modules[0], modules[2])
+
+
+def test_training_leaves_the_random_state_alone(tmp_path: Path) -> None:
+    state = torch.get_rng_state()
+    trainer(tmp_path, dropout=0.3).run(batches(32), silent)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_network_learns_what_can_be_learnt(tmp_path: Path) -> None:
+    made = trainer(tmp_path, epochs=12)
+    before = measure(made.module, batches(200, 50, seed=1), made.task)
+    found = made.run(batches(200, 50, seed=1), silent)
+    assert before.accuracy < 0.6
+    assert found.accuracy > 0.9
+    assert found.loss < before.loss
+    assert measure(made.module, batches(200, 50, seed=1), made.task).accuracy == found.accuracy
+    assert found.epochs == 12
+
+
+def test_both_layouts_learn_alike(tmp_path: Path) -> None:
+    losses = [
+        trainer(tmp_path / str(layout), layout=layout).run(batches(64, seed=1), silent).loss
+        for layout in (True, False)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_measure_is_the_mean_over_all_examples() -> None:
+    module, data = network(), batches(50, 16, seed=1)
+    found = measure(module, data, Classification())
+    assert not module.training
+    with torch.no_grad():
+        logits = module(torch.cat([images for images, _ in data.in_order()]))
+    labels = torch.cat([targets for _, targets in data.in_order()])
+    assert len(labels) == 50
+    assert found.accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    loss = nn.functional.cross_entropy(logits, labels).item()
+    assert found.loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_network_without_parameters_trains_to_nothing(tmp_path: Path) -> None:
+    data = batches(32)
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    made = Trainer(module, data, Classification(), Recipe(epochs=1), tmp_path, seed=0)
+    assert made.run(data, silent).accuracy == 1.0  # the brightest quarter is the label
+
+
+@given(st.integers(1, 3000))
+def test_rate_rises_once_and_falls_once(steps: int) -> None:
+    factors = [Recipe(epochs=1).factor(step, steps) for step in range(steps)]
+    peak = factors.index(max(factors))
+    assert all(0 < factor <= 1 for factor in factors)
+    assert factors[:peak] == sorted(factors[:peak])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert max(factors) == 1.0
