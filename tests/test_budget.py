@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hypernas.budget import MARGIN, SHARES, Costs, clock, plan
-from hypernas.config import COUNTS, DEFAULTS, LEAST, Config, Plan
+from hypernas import budget
+from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock
+from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
 
 TYPICAL = Costs(step=0.05, score=0.02, epoch=2.0, biggest_epoch=3.0, overhead=25.0)
@@ -36,8 +36,13 @@ given_counts = st.fixed_dictionaries(
 )
 
 
-def config(minutes: float | None = None, **settings: Any) -> Config:
-    return Config(data="digits", minutes=minutes, **{"workers": 2} | settings)
+def plan(settings: tuple[Config, dict[str, int]], cost: Costs, *, spent: float = 0.0) -> Plan:
+    return budget.plan(*settings, cost, spent=spent)
+
+
+def config(minutes: float, workers: int = 2, **counts: int) -> tuple[Config, dict[str, int]]:
+    made = Config(data="digits", minutes=minutes, workers=workers, **counts)
+    return made, made.given(batches_per_epoch=10)
 
 
 def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
@@ -51,10 +56,10 @@ def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
     }
 
 
-def test_without_minutes_counts_are_the_usual_ones() -> None:
-    assert plan(config(), None) == DEFAULTS
-    found = plan(config(trials=7, best_epochs=0), None)
-    assert (found.trials, found.best_epochs, found.steps) == (7, 0, DEFAULTS.steps)
+def test_counts_of_the_configuration_stand() -> None:
+    found = plan(config(60, trials=7, best_epochs=0), TYPICAL)
+    assert (found.trials, found.best_epochs) == (7, 0)
+    assert Config(data="digits", fit_epochs=2.5).given(batches_per_epoch=10) == {"steps": 25}
 
 
 def test_shares_are_30_10_40_20() -> None:
@@ -106,8 +111,8 @@ def test_given_counts_stand(
         assume(False)
     assert {name: getattr(found, name) for name in counts} == counts
     if "epochs" in counts:  # then nothing else of the training is given up in silence or aloud
-        assert found.finalists == counts.get("finalists", DEFAULTS.finalists)
-        assert found.seeds == counts.get("seeds", DEFAULTS.seeds)
+        assert found.finalists == counts.get("finalists", USUAL["finalists"])
+        assert found.seeds == counts.get("seeds", USUAL["seeds"])
         assert found.forced == ""
 
 

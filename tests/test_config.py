@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import torch
 
-from hypernas.config import DEFAULTS, LEAST, SAMPLERS, Config, check, cores, difference
+from hypernas.config import SAMPLERS, Config, check, cores, difference
 from hypernas.errors import ConfigError
 from hypernas.results import Limits
 from hypernas.samplers import SAMPLERS as KNOWN_SAMPLERS
@@ -108,6 +108,6 @@ def test_samplers_are_those_that_there_are() -> None:
     assert tuple(KNOWN_SAMPLERS) == SAMPLERS
 
 
-def test_least_is_less_than_usual() -> None:
-    for name in ("steps", "trials", "finalists", "seeds", "epochs", "best_epochs"):
-        assert 1 <= getattr(LEAST, name) <= getattr(DEFAULTS, name)
+def test_steps_are_given_once() -> None:
+    with pytest.raises(ConfigError, match="--fit-epochs"):
+        check(Config(data="digits", steps=5, fit_epochs=1.0))

@@ -61,7 +61,7 @@ def test_limits_that_nothing_meets_name_the_smallest(known: Survey) -> None:
         known.require(Limits(max_macs=1))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.integers(0, 5))
 def test_biggest_is_no_smaller_than_any_surveyed_that_fits(
     candidates: Candidates, known: Survey, params: float, macs: float, seed: int

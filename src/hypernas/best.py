@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
 from torch import nn
 
 from hypernas.candidate import build_network
@@ -94,7 +95,8 @@ def final_of(place: Workplace, winner: Network) -> Final:
         assert result is not None
         epochs += result.epochs
         if result.val_accuracy < best.val_accuracy:
-            best = _with_text(best, f"{result.epochs} further epochs did not improve it")
+            text = f"{result.epochs} further epochs did not improve it"
+            best = msgspec.structs.replace(best, text=text)
             continue
         best = Final(
             seed=first.seed,
@@ -102,17 +104,6 @@ def final_of(place: Workplace, winner: Network) -> Final:
             val_accuracy=result.val_accuracy,
             test_accuracy=result.test_accuracy,
             folder=stage.folder,
-            text=f"gone on for {result.epochs} epochs from {stage.goes_on_from}",
+            text=f"its best training went on for {epochs - first.epochs} epochs",
         )
     return best
-
-
-def _with_text(final: Final, text: str) -> Final:
-    return Final(
-        seed=final.seed,
-        epochs=final.epochs,
-        val_accuracy=final.val_accuracy,
-        test_accuracy=final.test_accuracy,
-        folder=final.folder,
-        text=text,
-    )

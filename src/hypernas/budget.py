@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hypernas.config import COUNTS, DEFAULTS, LEAST, Config, Plan
+from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
 
 SHARES = {"fit": 0.30, "search": 0.10, "train": 0.40, "longer": 0.20}
@@ -18,6 +18,7 @@ GOOD_EPOCHS = 5
 """epochs under which fewer networks are trained rather than shorter"""
 LADDER = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
 """finalists and seeds, in the order in which they are given up"""
+USUAL = {"finalists": 5, "seeds": 3}
 MOST_EPOCHS = 200
 MOST_TRIALS = 5000
 MOST_STEPS = 200_000
@@ -42,23 +43,20 @@ class Costs:
     overhead: float
 
 
-def plan(config: Config, costs: Costs | None, *, spent: float = 0.0) -> Plan:
-    """Return the counts of a run: what the configuration gives, the rest from its minutes.
+def plan(config: Config, given: dict[str, int], costs: Costs, *, spent: float = 0.0) -> Plan:
+    """Return the counts of a run: those that are given, the rest from its minutes.
 
     Parts whose counts are given take what they take; the others share the rest of the time.
 
     Args:
-        config: counts that are not None there stand.
-        costs: measured; None where no minutes are given.
+        config: says the minutes and the number of processes.
+        given: counts that stand.
+        costs: measured on this machine.
         spent: seconds that are already gone.
 
     Raises:
         ConfigError: the minutes are too few; says the least that work.
     """
-    given = {name: getattr(config, name) for name in COUNTS if getattr(config, name) is not None}
-    if config.minutes is None:
-        return Plan(**{name: getattr(DEFAULTS, name) for name in COUNTS} | given)
-    assert costs is not None
     total = config.minutes * 60 - spent - costs.overhead
     least = _least_seconds(given, costs, config.processes)
     if total < least:
@@ -92,10 +90,9 @@ def _divided(given: dict[str, int], costs: Costs, total: float, processes: int) 
         "epochs": epochs,
         "best_epochs": _between(longer, LEAST.best_epochs, MOST_EPOCHS),
     } | given
-    usual = {"finalists": DEFAULTS.finalists, "seeds": DEFAULTS.seeds}
     less = [
         f"{name} {counts[name]} instead of {most}"
-        for name, most in usual.items()
+        for name, most in USUAL.items()
         if counts[name] < most and name not in given
     ]
     return Plan(
@@ -124,8 +121,7 @@ def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, f
     """Seconds of each part by the given counts, and the least of the others; margin included."""
     count = {name: given.get(name, getattr(LEAST, name)) for name in COUNTS}
     if "epochs" in given:  # then fewer networks are the last thing to give up
-        usual = {"finalists": DEFAULTS.finalists, "seeds": DEFAULTS.seeds}
-        count |= {name: given.get(name, most) for name, most in usual.items()}
+        count |= {name: given.get(name, most) for name, most in USUAL.items()}
     epoch = _epoch_of_all(count["finalists"], count["seeds"], costs)
     parts = {
         "fit": count["steps"] * costs.step,

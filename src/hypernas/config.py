@@ -34,21 +34,24 @@ class Config(Struct, frozen=True):
     """most parameters a network may have"""
     max_macs: Size | None = None
     """most multiply-accumulates for one example"""
-    minutes: float | None = None
-    """wall-clock time of the whole run, in minutes"""
+    minutes: float = 30.0
+    """wall-clock time of the whole run, in minutes; counts that are given stand, the others follow
+    from what is left of it"""
     steps: int | None = None
-    """optimiser steps of the hypernetwork; 5000, or what the minutes allow"""
+    """optimiser steps of the hypernetwork; by default what the minutes allow"""
+    fit_epochs: float | None = None
+    """passes of the hypernetwork over the fit split, in place of --steps"""
     trials: int | None = None
-    """candidates to score; 1000, or what the minutes allow"""
+    """candidates to score; by default what the minutes allow"""
     finalists: int | None = None
-    """best candidates to train for real, beside as many random ones and the biggest that fits; 5,
-    or what the minutes allow"""
+    """best candidates to train for real, beside as many random ones and the biggest that fits; by
+    default 5, or fewer where the minutes allow no more"""
     seeds: int | None = None
-    """trainings of each of these networks; 3, or what the minutes allow"""
+    """trainings of each of these networks; by default 3, or fewer as for --finalists"""
     epochs: int | None = None
-    """epochs of each training; 10, or what the minutes allow"""
+    """epochs of each training; by default what the minutes allow"""
     best_epochs: int | None = None
-    """epochs for which the winner goes on; 20, or what the minutes allow"""
+    """epochs for which the winner goes on; by default what the minutes allow"""
     sampler: Literal["random", "perturb", "evolution", "tpe", "nsga2", "nsga3"] = "random"
     """how candidates are proposed"""
     draw: Literal["balanced", "uniform"] = "balanced"
@@ -96,6 +99,13 @@ class Config(Struct, frozen=True):
         """The bounds that candidates must meet."""
         return Limits(max_params=self.max_params, max_macs=self.max_macs)
 
+    def given(self, batches_per_epoch: int) -> dict[str, int]:
+        """Return the counts that the user has given."""
+        found = {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None}
+        if self.fit_epochs is not None:
+            found["steps"] = max(1, round(self.fit_epochs * batches_per_epoch))
+        return found
+
     @property
     def processes(self) -> int:
         """Number of processes that score and train."""
@@ -112,12 +122,11 @@ class Plan(Struct, frozen=True):
     epochs: int
     best_epochs: int
     seconds: dict[str, float] = {}
-    """for each part what it is expected to take on the wall clock, where minutes were given"""
+    """what each part is expected to take on the wall clock; empty where all counts are given"""
     forced: str = ""
     """what the time made smaller than asked for or usual, in words"""
 
 
-DEFAULTS = Plan(steps=5000, trials=1000, finalists=5, seeds=3, epochs=10, best_epochs=20)
 LEAST = Plan(steps=100, trials=16, finalists=1, seeds=1, epochs=1, best_epochs=1)
 COUNTS = ("steps", "trials", "finalists", "seeds", "epochs", "best_epochs")
 
@@ -133,7 +142,16 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: names the option, its value and what is expected.
     """
-    positive = ("max_params", "max_macs", "minutes", *COUNTS[1:5], "batch", "meta_batch", "rate")
+    positive = (
+        "max_params",
+        "max_macs",
+        "minutes",
+        "fit_epochs",
+        *COUNTS[1:5],
+        "batch",
+        "meta_batch",
+        "rate",
+    )
     positive += (
         "survey",
         "score_images",
@@ -153,6 +171,8 @@ def check(config: Config) -> None:
     _require(config, "score_images", lambda value: value >= 2, "2 or more")
     import torch  # late, so that the command line can show its help without it
 
+    if config.steps is not None and config.fit_epochs is not None:
+        raise ConfigError("--steps and --fit-epochs say the same; give one of them")
     try:
         device = torch.device(config.device)
     except RuntimeError as error:

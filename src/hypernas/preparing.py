@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+
 from hypernas import budget, warmup
-from hypernas.config import Plan
+from hypernas.config import COUNTS, Plan
 from hypernas.console import Voice, short
 from hypernas.errors import RunError
 from hypernas.files import write_json
@@ -31,19 +32,26 @@ def prepare(place: Workplace, voice: Voice) -> None:
             place.candidates,
             seed=config.seed,
             draws=config.survey,
-            seconds=SURVEY_SHARE * 60 * config.minutes if config.minutes else math.inf,
+            seconds=SURVEY_SHARE * 60 * config.minutes,
             progress=lambda done, total: update(done, total, "architectures"),
         )
     known.require(config.limits)
     place.survey = known
     _say_space(place, known, voice)
-    if config.minutes is not None:
-        voice.say("measuring what a step, a score and an epoch cost on this machine …")
-    costs = warmup.costs(place, known) if config.minutes is not None else None
+    place.plan = _plan(place, known, voice, began)
     spent = time.perf_counter() - began
-    place.plan = budget.plan(config, costs, spent=spent)
     _say_plan(place.plan, voice)
     _write(place, spent)
+
+
+def _plan(place: Workplace, known: Survey, voice: Voice, began: float) -> Plan:
+    """Return the counts: all given, or measured against the minutes."""
+    given = place.config.given(place.fit_batches.batches_per_epoch)
+    if given.keys() == set(COUNTS):
+        return msgspec.convert(given, Plan)
+    voice.say("measuring what a step, a score and an epoch cost on this machine …")
+    costs = warmup.costs(place, known)
+    return budget.plan(place.config, given, costs, spent=time.perf_counter() - began)
 
 
 def _write(place: Workplace, spent: float) -> None:

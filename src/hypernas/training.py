@@ -151,7 +151,7 @@ class Trainer:
         self.step += 1
 
     def _save(self, optimiser: torch.optim.SGD) -> None:
-        names = {parameter: name for name, parameter in self.module.named_parameters()}
+        names: dict[Tensor, str] = {p: name for name, p in self.module.named_parameters()}
         tensors = {f"module/{k}": v for k, v in self.module.state_dict().items()}
         for parameter, state in optimiser.state.items():
             buffer = state.get("momentum_buffer")
