@@ -110,7 +110,7 @@ def test_generated_weights_run_as_the_real_module_that_holds_them(space: Space, 
     assert not unexpected
     assert not set(missing) & dict(real.named_parameters()).keys()
     buffers = dict(candidate.module.named_buffers())
-    real.load_state_dict({name: value for name, value in buffers.items()}, strict=False)
+    real.load_state_dict(buffers, strict=False)
     real.train()  # batch norms normalise by the batch ...
     for layer in real.modules():
         if isinstance(layer, nn.Dropout):

@@ -18,7 +18,7 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "k", "1.5", "200K", "many", "nan", "inf", "infM", "nank"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse_size(text)
 
 
@@ -37,7 +37,7 @@ def test_what_is_no_option_is_refused(text: str) -> None:
 
 def test_tyro_reads_them_under_their_own_names() -> None:
     def command(
-        *, size: Size, space_options: SpaceOptions = {}, hypernet_options: HypernetOptions = {}
+        *, size: Size, space_options: SpaceOptions, hypernet_options: HypernetOptions
     ) -> tuple[object, ...]:
         return size, space_options, hypernet_options
 

@@ -44,6 +44,7 @@ def agree(layer: nn.Module, shape: tuple[int, ...]) -> None:
         assert layer_result(layer, (Value(0, shape),), {}) == Result(expected)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @given(
     st.integers(1, 3), SMALL, SMALL, SMALL, st.integers(0, 2), SIZE,
     st.sampled_from(["zeros", "circular"]), st.sampled_from([None, "same", "valid"]),

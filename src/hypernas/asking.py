@@ -17,7 +17,7 @@ from hypernas.workplace import Workplace
 
 MOST_NEW = 200
 """candidates that are scored anew when too few of the known ones fit"""
-DRAWS = 20_000
+DRAWS = 5_000
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,8 @@ def hollow_parameters() -> Generator[None, None, None]:
     def register_hollow(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
         if isinstance(param, UninitializedParameter):
             raise SpaceError(
-                f"the space uses {type(self).__name__}, whose sizes are known only once it has run; "
-                "use the layer that is told its sizes"
+                f"the space uses {type(self).__name__}, whose sizes are known only once it has "
+                "run; use the layer that is told its sizes"
             )
         if param is not None and not param.is_meta:  # else one that several layers share
             hollow = torch.empty_like(param, device="meta")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Literal
 
@@ -183,7 +184,7 @@ def check(config: Config) -> None:
 
 def _require(config: Config, name: str, holds: Any, expected: str) -> None:
     value = getattr(config, name)
-    if value is not None and not holds(value):
+    if value is not None and not (math.isfinite(value) and holds(value)):
         option = name.replace("_", "-")
         raise ConfigError(f"--{option} is {value}; expected {expected}")
 

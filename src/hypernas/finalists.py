@@ -22,7 +22,7 @@ from hypernas.study import Scored
 from hypernas.survey import biggest
 from hypernas.workplace import Workplace
 
-RANDOM_DRAWS = 100_000
+RANDOM_DRAWS = 20_000
 
 
 class Pick(Struct, frozen=True):

@@ -153,7 +153,7 @@ class Run:
     @property
     def scored(self) -> list[Scored]:
         """The scored candidates, in order."""
-        return self._study("search").scored
+        return self._study("search", owned=False).scored
 
     @property
     def result(self) -> Result:
@@ -251,8 +251,9 @@ class Run:
 
     # -- helpers ----------------------------------------------------------------------------------
 
-    def _study(self, name: str) -> Study:
-        return Study(self.folder / "study.journal", name, directions(self.config.sampler))
+    def _study(self, name: str, *, owned: bool = True) -> Study:
+        path = self.folder / "study.journal"
+        return Study(path, name, directions(self.config.sampler), owned=owned)
 
     def _pool(self) -> Pool:
         self.place.threads(1)

@@ -17,6 +17,8 @@ ROUND = 2 * BLOCK
 DRAWS_PER_CANDIDATE = 50
 """proposals after which a place in a round is given up, divided by the share that is feasible"""
 
+MOST_DRAWS = 50_000
+
 ScoreBlocks = Callable[[list[list[Candidate]]], Iterable[list[Score]]]
 """scores blocks of candidates, perhaps in several processes, and yields the scores in order"""
 
@@ -47,7 +49,7 @@ def search(
         wanted = min(ROUND, trials - start)
         if len(study.trials) < start + wanted:
             asked = Asked(candidates, history, study.trials[:start], seed, number, limits)
-            most = int(ROUND * DRAWS_PER_CANDIDATE / max(feasible_share, 1e-3))
+            most = min(int(ROUND * DRAWS_PER_CANDIDATE / max(feasible_share, 1e-3)), MOST_DRAWS)
             # A whole round is proposed even if fewer are wanted, so that asking for more later
             # continues the same search.
             proposed = propose(sampler, asked, ROUND, most_draws=most)

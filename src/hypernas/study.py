@@ -49,10 +49,10 @@ def parameter_name(decision: Decision, option: Any = None) -> str:
     for each set of options: its name and their digest. A subset has one an option.
 
     >>> parameter_name(Decision("kernel", (3, 5)))
-    'kernel #0a57'
+    'kernel #20201f'
     """
     text = msgspec.json.encode([decision.kind, *decision.options])
-    digest = hashlib.blake2b(text, digest_size=2).hexdigest()
+    digest = hashlib.blake2b(text, digest_size=3).hexdigest()
     part = "" if option is None else f" has {option}"
     return f"{decision.name}{part} #{digest}"
 
@@ -114,10 +114,12 @@ class Study:
         path: of the journal file.
         name: of the study in it.
         directions: what Optuna optimises: ``["maximize"]`` for the score alone.
+        owned: whether this process owns the run folder, so that it may mend the file.
     """
 
-    def __init__(self, path: Path, name: str, directions: list[Aim]) -> None:
-        _mend(path)
+    def __init__(self, path: Path, name: str, directions: list[Aim], *, owned: bool = True) -> None:
+        if owned:
+            _mend(path)
         try:
             storage = JournalStorage(JournalFileBackend(str(path)))
             if name in optuna.get_all_study_names(storage):  # to open is not to write

@@ -73,10 +73,11 @@ def fan_scale(kind: str, shape: tuple[int, ...], role: str) -> float:
 def looped(decoder: Decoder, about: Tensor, kind: str, shape: tuple[int, ...], role: str) -> Tensor:
     """Write one tensor value by value; ``about`` is what is known of it, (H,)."""
     if len(shape) <= 1:
-        raw = torch.stack([
-            torch.relu(about + coordinate(decoder.rows, i // VECTOR)) @ decoder.vector[:, i % VECTOR]
-            for i in range(math.prod(shape))
-        ]).reshape(shape)  # fmt: skip
+        values = []
+        for i in range(math.prod(shape)):
+            hidden = torch.relu(about + coordinate(decoder.rows, i // VECTOR))
+            values.append(hidden @ decoder.vector[:, i % VECTOR])
+        raw = torch.stack(values).reshape(shape)
         if role == "scale":
             return 2 * torch.sigmoid(raw / 2)
         if role in ("bias", "shift"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -154,7 +155,7 @@ def test_operators_are_chains_that_cover_the_graph(graph: Graph) -> None:
     heads = [chain[0] for chain in found.members]
     assert heads == sorted(heads)
     for chain in found.members:
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in itertools.pairwise(chain):
             assert set(nodes[after].inputs) == {before}
             assert consumers[before] == (after,)
             assert nodes[before].segment == nodes[after].segment

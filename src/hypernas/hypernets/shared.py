@@ -28,6 +28,7 @@ class SharedWeights(Hypernet):
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.ParameterDict()
+        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the table
 
     def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
         return [{p.name: self._lookup(key, p) for key, p in _keys(c)} for c in candidates]
@@ -36,7 +37,7 @@ class SharedWeights(Hypernet):
         entry = self.table.get(key)
         if entry is None or not _covers(entry.shape, parameter.shape):
             # never fitted: its first values, not kept, so that no score depends on an earlier one
-            entry = _initial(key, parameter, entry)
+            entry = _initial(key, parameter, entry).to(self.place.device)
         if entry.shape == parameter.shape:
             return entry
         return entry[tuple(slice(0, n) for n in parameter.shape)]
@@ -50,7 +51,7 @@ class SharedWeights(Hypernet):
                 old = self.table.get(key)
                 if old is not None and _covers(old.shape, parameter.shape):
                     continue
-                self.table[key] = nn.Parameter(_initial(key, parameter, old))
+                self.table[key] = nn.Parameter(_initial(key, parameter, old).to(self.place.device))
                 grown.append((old, self.table[key]))
         return grown
 
