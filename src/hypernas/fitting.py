@@ -206,6 +206,8 @@ def fit(
             if time.monotonic() - saved > CHECKPOINT_SECONDS or work.step == total:
                 work.save(checkpoint)
                 saved = time.monotonic()
+    if board is not None:
+        board.close()
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -25,6 +25,8 @@ class SharedWeights(Hypernet):
     The table grows as candidates with new names or more channels are met.
     """
 
+    place: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.ParameterDict()
