@@ -120,6 +120,7 @@ def test_one_round_carries_news_from_end_to_end(scheme: Scheme) -> None:
         nodes.append(Node("conv", str(i), tuple({max(i - 2, 0), i - 1}), (1,)))
     graph = operators_of(Graph(tuple(nodes), (9,)))
     assert len(graph) == 10
+    torch.manual_seed(0)
     prop = Propagation(STATE, 1, scheme)
     states = torch.randn(10, STATE, requires_grad=True)
     out = prop(states, plan(graph))
@@ -132,6 +133,7 @@ def test_one_round_carries_news_from_end_to_end(scheme: Scheme) -> None:
 def test_a_cell_hears_the_one_before_and_not_the_one_after() -> None:
     nodes = [Node("conv", str(i), (i - 1,) if i else (), (1,), segment=i) for i in range(3)]
     graph = operators_of(Graph(tuple(nodes), (2,)))
+    torch.manual_seed(0)
     prop = Propagation(STATE, 2, "forward-backward")
     states = torch.randn(3, STATE, requires_grad=True)
     out = prop(states, plan(graph))

@@ -82,9 +82,10 @@ def _keys(candidate: Candidate) -> list[tuple[str, Parameter]]:
 
 
 def _key(node: Node, parameter: Parameter) -> str:
-    """Name an entry: kernels and groupings of their own are not sliced from each other."""
+    """Name an entry: other kernels, dilations and groupings are other kinds."""
     kernel = "x".join(map(str, node.kernel))
-    kind = f"{node.kind}{kernel}{'g' if node.groups > 1 else ''}"
+    dilation = "d" + "x".join(map(str, node.dilation)) if max(node.dilation, default=1) > 1 else ""
+    kind = f"{node.kind}{kernel}{dilation}{'g' if node.groups > 1 else ''}"
     return f"{parameter.name}@{kind}#{len(parameter.shape)}".replace(".", "/")
 
 
