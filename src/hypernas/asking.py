@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 from hypernas.candidate import Candidate
@@ -11,6 +12,7 @@ from hypernas.choices import Architecture, canonical
 from hypernas.errors import HypernasError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Struct
+from hypernas.scoring import BLOCK, Score
 from hypernas.searching import distinct, top
 from hypernas.study import Scored, Study, finished
 from hypernas.workplace import Workplace
@@ -111,24 +113,34 @@ def _new(place: Workplace, known: Sequence[Scored], limits: Limits) -> list[Cand
 
 
 def score(place: Workplace, architectures: Iterable[Architecture]) -> Iterator[Line]:
-    """Yield one line for each architecture, in order."""
-    for choices in architectures:
-        try:
-            candidate = place.candidates.of(choices)
-        except HypernasError as error:
-            yield FailedLine(choices=choices, error=str(error))
-            continue
-        reached = place.score([candidate])[0]
-        untrained = place.hypernet.untrained(candidate)
-        warnings = place.survey.warnings(candidate)
-        if untrained:
-            warnings.append(f"{len(untrained)} weights were never fitted, such as {untrained[0]}")
-        yield ScoredLine(
-            choices=candidate.choices,
-            score=reached.score,
-            interval=reached.interval,
-            score_accuracy=reached.score_accuracy,
-            params=candidate.params,
-            macs=candidate.macs,
-            warnings=warnings,
-        )
+    """Yield one line for each architecture, in order; blocks pass the hypernetwork together."""
+    remaining = iter(architectures)
+    while block := list(islice(remaining, BLOCK)):
+        made = [_candidate(place, choices) for choices in block]
+        candidates = [found for found in made if isinstance(found, Candidate)]
+        scores = iter(place.score(candidates))
+        for found in made:
+            yield _line(place, found, next(scores)) if isinstance(found, Candidate) else found
+
+
+def _candidate(place: Workplace, choices: Architecture) -> Candidate | FailedLine:
+    try:
+        return place.candidates.of(choices)
+    except HypernasError as error:
+        return FailedLine(choices=choices, error=str(error))
+
+
+def _line(place: Workplace, candidate: Candidate, reached: Score) -> ScoredLine:
+    untrained = place.hypernet.untrained(candidate)
+    warnings = place.survey.warnings(candidate)
+    if untrained:
+        warnings.append(f"{len(untrained)} weights were never fitted, such as {untrained[0]}")
+    return ScoredLine(
+        choices=candidate.choices,
+        score=reached.score,
+        interval=reached.interval,
+        score_accuracy=reached.score_accuracy,
+        params=candidate.params,
+        macs=candidate.macs,
+        warnings=warnings,
+    )

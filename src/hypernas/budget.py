@@ -34,6 +34,7 @@ class Costs:
         epoch: one epoch of an average network, in one process.
         biggest_epoch: one epoch of the biggest network.
         overhead: what is spent outside the four parts: starting processes, export, report.
+        threads: with how many a step takes that long.
     """
 
     step: float
@@ -41,6 +42,7 @@ class Costs:
     epoch: float
     biggest_epoch: float
     overhead: float
+    threads: int = 1
 
 
 def plan(config: Config, given: dict[str, int], costs: Costs, *, spent: float = 0.0) -> Plan:
@@ -97,6 +99,7 @@ def _divided(given: dict[str, int], costs: Costs, total: float, processes: int) 
     ]
     return Plan(
         **counts,
+        threads=costs.threads,
         seconds={part: share[part] for part in SHARES},
         forced=f"{' and '.join(less)}: the time allows no more" if less else "",
     )

@@ -5,10 +5,13 @@ Torch is imported only when a command has to work, so that ``--help`` answers at
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 import tyro
@@ -256,23 +259,56 @@ def _architectures(path: Path) -> Iterator[dict[str, Any]]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of the input are one line and exit status 2."""
     given = sys.argv[1:] if arguments is None else arguments
+    try:
+        _parsed(given)()
+    except HypernasError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error}; free some room, or choose another folder")
+    except KeyboardInterrupt:
+        _refuse("stopped; what is done is kept: the same command goes on from there")
+
+
+def _parsed(given: list[str]) -> Callable[[], None]:
+    """Return what the arguments ask for, ready to be done.
+
+    Raises:
+        ConfigError: they cannot be read; the parser's box of words is brought to one line.
+    """
     if given[:1] == ["data"]:
         # `data` lists; `data fetch NAME` is a command of its own
         given = ["data-fetch", *given[2:]] if given[1:2] == ["fetch"] else ["data", *given[1:]]
     commands = COMMANDS | {"data": data_list, "data-fetch": data_fetch}
+    complaint = io.StringIO()
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog="hypernas",
-            description="Architecture search with hypernetworks.",
-            args=given,
-        )
-    except HypernasError as error:
-        print(f"hypernas: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("hypernas: stopped", file=sys.stderr)
-        raise SystemExit(2) from None
+        with contextlib.redirect_stderr(complaint):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: _later(command) for name, command in commands.items()},
+                prog="hypernas",
+                description="Architecture search with hypernetworks.",
+                args=given,
+            )
+    except SystemExit as end:
+        if not end.code:
+            raise  # help was asked for
+        words = "".join(c for c in complaint.getvalue() if c not in "╭╮╰╯│─•")
+        text = " ".join(words.split()).split(" Arguments are applied")[0]
+        raise ConfigError(text) from None
+
+
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """Return a command that, called with its arguments, returns the work instead of doing it."""
+
+    @functools.wraps(command)
+    def later(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    return later
+
+
+def _refuse(text: str) -> NoReturn:
+    print(f"hypernas: {' '.join(text.split())}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 if __name__ == "__main__":

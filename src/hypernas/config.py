@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from tyro.conf import Positional
 
 from hypernas.errors import ConfigError
 from hypernas.flags import HypernetOptions, Size, SpaceOptions
 from hypernas.results import Limits, Struct
-
-SAMPLERS = ("random", "perturb", "evolution", "tpe", "nsga2", "nsga3")
 
 
 class Config(Struct, frozen=True):
@@ -53,8 +53,8 @@ class Config(Struct, frozen=True):
     """epochs of each training; by default what the minutes allow"""
     best_epochs: int | None = None
     """epochs for which the winner goes on; by default what the minutes allow"""
-    sampler: Literal["random", "perturb", "evolution", "tpe", "nsga2", "nsga3"] = "random"
-    """how candidates are proposed"""
+    sampler: str = "random"
+    """how candidates are proposed: random, perturb, evolution, tpe, nsga2 or nsga3"""
     draw: Literal["balanced", "uniform"] = "balanced"
     """candidates while fitting: each number of operations with weights equally often, or as the
     space draws"""
@@ -92,6 +92,9 @@ class Config(Struct, frozen=True):
     """processes that score and train, one thread each; by default one a core, or 1 on a GPU"""
     survey: int = 2000
     """architectures drawn first, to know the space: their sizes and what meets the limits"""
+    threads: int | None = None
+    """processor threads of the steps that one process does alone (fitting, going on with the
+    winner); by default one, or all cores where that is faster"""
     seed: int = 0
     """every random draw follows from it"""
 
@@ -122,6 +125,8 @@ class Plan(Struct, frozen=True):
     seeds: int
     epochs: int
     best_epochs: int
+    threads: int = 1
+    """of the steps that one process does alone"""
     seconds: dict[str, float] = {}
     """what each part is expected to take on the wall clock; empty where all counts are given"""
     forced: str = ""
@@ -161,6 +166,7 @@ def check(config: Config) -> None:
         "examples",
         "image_size",
         "workers",
+        "threads",
     )
     for name in positive:
         _require(config, name, lambda value: value > 0, "more than 0")
@@ -178,8 +184,29 @@ def check(config: Config) -> None:
         device = torch.device(config.device)
     except RuntimeError as error:
         raise ConfigError(f"--device {config.device} is no device; give cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"--device {config.device}: no CUDA device is there; give --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {config.device} is no device; give cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {config.device}: {torch.cuda.device_count()} CUDA devices are there; "
+            "give another, or cpu"
+        )
+
+
+def in_full(config: Config) -> Config:
+    """Return the configuration with the paths of data and space in full.
+
+    A run folder can then be asked from any other folder.
+    """
+    from hypernas.data import known as known_data  # late: it imports torch
+
+    data, space = config.data, config.space
+    if Path(data).exists() and data not in {name for name, *_ in known_data()}:
+        data = str(Path(data).resolve())
+    if ".py:" in space:
+        file, function = space.rsplit(":", 1)
+        space = f"{Path(file).resolve()}:{function}"
+    return msgspec.structs.replace(config, data=data, space=space)
 
 
 def _require(config: Config, name: str, holds: Any, expected: str) -> None:

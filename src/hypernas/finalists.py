@@ -54,6 +54,7 @@ def pick(place: Workplace, scored: Sequence[Scored], count: int) -> Picks:
     limits, candidates, seed = place.config.limits, place.candidates, place.config.seed
     by_score = (candidates.of(s.choices) for s in top(scored, len(scored), limits))
     best = distinct(by_score, count)
+    count = len(best)  # a small space, or tight limits, may have no more
     drawn = random_feasible(
         lambda number: candidates.draw(rng(seed, "random pick", number)),
         count,
@@ -110,7 +111,7 @@ def networks(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
 def _network(place: Workplace, pick: Pick, plan: Plan) -> Network:
     jobs = [Train(choices=pick.choices, seed=s, epochs=plan.epochs) for s in range(plan.seeds)]
     done = [result for job in jobs if (result := job.known(place)) is not None]
-    if not done:
+    if len(done) < plan.seeds:
         raise RunError(
             f"{place.folder} has networks that are not trained yet; run `hypernas train` on it"
         )

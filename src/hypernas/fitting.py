@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hypernas.data import Batches
 from hypernas.errors import ConfigError
-from hypernas.files import read_tensors, write_tensors
+from hypernas.files import read_tensors, write_tensors, write_text
 from hypernas.hypernets import Hypernet
 from hypernas.precision import autocast
 from hypernas.randomness import derived_seed
@@ -186,7 +186,7 @@ def fit(
         work.load(checkpoint)
     log.parent.mkdir(parents=True, exist_ok=True)
     kept = [line for line in _lines(log) if line["step"] <= work.step]
-    log.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    write_text(log, "".join(json.dumps(line) + "\n" for line in kept))
     board = _tensorboard(folder)
     # Architectures beside those of the steps, the same at every check.
     watched = [work.draws(-1 - i) for i in range(4)]

@@ -9,6 +9,8 @@ import msgspec
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
+from hypernas.errors import ConfigError
+
 UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -19,9 +21,12 @@ def parse_size(text: str) -> int:
     (200000, 1500000, 123)
     """
     unit = UNITS.get(text[-1:], 1)
-    number = float(text[:-1] if unit > 1 else text)
+    try:
+        number = float(text[:-1] if unit > 1 else text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number) or (not number.is_integer() and unit == 1):
-        raise ValueError(f"{text} is no whole number")
+        raise ConfigError(f"{text!r} is no count; give one such as 5000, 200k or 20M")
     return round(number * unit)
 
 
@@ -35,7 +40,7 @@ def parse_options(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ValueError(f"{text} is no NAME=VALUE")
+            raise ConfigError(f"{text!r} is no NAME=VALUE; give one such as width=16")
         try:
             found[name] = msgspec.json.decode(value)
         except msgspec.DecodeError:
@@ -43,10 +48,14 @@ def parse_options(texts: list[str]) -> dict[str, Any]:
     return found
 
 
+def _size(texts: list[str]) -> int:
+    return parse_size(texts[0])
+
+
 _SIZE = PrimitiveConstructorSpec(
     nargs=1,
     metavar="COUNT, e.g. 200k or 20M",
-    instance_from_str=lambda texts: parse_size(texts[0]),
+    instance_from_str=_size,
     is_instance=lambda value: isinstance(value, int),
     str_from_instance=lambda value: [str(value)],
 )

@@ -11,6 +11,7 @@ from torch import nn
 from hypernas.candidate import build_network
 from hypernas.choices import identity
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
+from hypernas.randomness import derived_seed
 from hypernas.results import Struct, Training
 from hypernas.scoring import Score
 from hypernas.training import Recipe, Trainer, measure
@@ -63,7 +64,8 @@ class Train(Struct, frozen=True, tag="train"):
         folder = place.folder / self.folder
         recipe = place.recipe(self.epochs, rate=GOING_ON if self.stage else 1.0)
         module = self._first(place, recipe)
-        trainer = Trainer(module, place.train_batches, place.task, recipe, folder, seed=self.seed)
+        seed = derived_seed(place.config.seed, "training", self.seed, self.stage)
+        trainer = Trainer(module, place.train_batches, place.task, recipe, folder, seed=seed)
         trained = trainer.run(place.validation_batches, progress)
         test = place.batches(place.splits.test, MEASURE_BATCH)
         result = Training(
@@ -81,7 +83,7 @@ class Train(Struct, frozen=True, tag="train"):
 
     def _first(self, place: Workplace, recipe: Recipe) -> nn.Module:
         """Return the network with the weights that it starts with."""
-        seed = place.config.seed * 1000 + self.seed
+        seed = derived_seed(place.config.seed, "training", self.seed)
         module = build_network(place.space, self.choices, place.signature, seed=seed)
         if self.goes_on_from:
             load_weights(module, place, self.goes_on_from)

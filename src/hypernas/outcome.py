@@ -16,7 +16,7 @@ from hypernas.console import Voice, short
 from hypernas.files import read_json
 from hypernas.finalists import Picks, networks
 from hypernas.report import write_report
-from hypernas.results import Network, Result, Search
+from hypernas.results import Exported, Network, Result, Search
 from hypernas.study import Scored
 from hypernas.training import Recipe
 from hypernas.trust import verdict
@@ -67,7 +67,7 @@ def collect(
             sampler=config.sampler,
         ),
         verdict=verdict(finalists, random, biggest, test_examples=data.test),
-        export=read_json(checks, dict[str, str]) if checks.exists() else {},
+        export=read_json(checks, Exported).checks if checks.exists() else {},
         seconds=seconds,
         versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     )

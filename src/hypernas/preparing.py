@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
@@ -27,12 +28,13 @@ def prepare(place: Workplace, voice: Voice) -> None:
     config = place.config
     place.data = place.record_data()
     _say_data(place, voice)
+    counted = config.given(place.fit_batches.batches_per_epoch).keys() == set(COUNTS)
     with voice.bar("survey") as update:
         known = survey(
             place.candidates,
             seed=config.seed,
             draws=config.survey,
-            seconds=SURVEY_SHARE * 60 * config.minutes,
+            seconds=math.inf if counted else SURVEY_SHARE * 60 * config.minutes,
             progress=lambda done, total: update(done, total, "architectures"),
         )
     known.require(config.limits)
@@ -48,7 +50,7 @@ def _plan(place: Workplace, known: Survey, voice: Voice, began: float) -> Plan:
     """Return the counts: all given, or measured against the minutes."""
     given = place.config.given(place.fit_batches.batches_per_epoch)
     if given.keys() == set(COUNTS):
-        return msgspec.convert(given, Plan)
+        return msgspec.convert(given | {"threads": place.config.threads or 1}, Plan)
     voice.say("measuring what a step, a score and an epoch cost on this machine …")
     costs = warmup.costs(place, known)
     return budget.plan(place.config, given, costs, spent=time.perf_counter() - began)
@@ -92,7 +94,8 @@ def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
     share = known.share(place.config.limits)
     options = " ".join(f"{name}={value}" for name, value in place.space.options.items())
     voice.say(
-        f"space {place.space.name} ({options}): {short(params[0])} to {short(params[-1])} params, "
+        f"space {place.space.name} ({options}), {len(known.drawn)} drawn: "
+        f"{short(params[0])} to {short(params[-1])} params, "
         f"median {short(params[len(params) // 2])}; {share:.0%} of it meets the limits"
     )
     example = place.candidates.of(known.drawn[0].choices)

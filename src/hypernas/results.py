@@ -59,6 +59,13 @@ class Final(Struct, frozen=True):
     """how they came about, in words"""
 
 
+class Exported(Struct, frozen=True):
+    """Which weights ``best/`` holds, and how far each file was checked; ``export.json``."""
+
+    weights: str
+    checks: dict[str, str]
+
+
 class Network(Struct, frozen=True):
     """A network trained for real, with the mean over its seeds."""
 

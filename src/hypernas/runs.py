@@ -26,7 +26,7 @@ from hypernas import asking, jobs, outcome
 from hypernas.best import Best, final_of, next_stage, stages
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
-from hypernas.config import Config, check, cores, difference
+from hypernas.config import Config, check, difference, in_full
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, write_json, write_tensors
@@ -36,13 +36,20 @@ from hypernas.hypernets import make
 from hypernas.jobs import ScoreBlock
 from hypernas.lock import owned
 from hypernas.preparing import prepare
-from hypernas.results import Limits, Network, Result
+from hypernas.results import Exported, Limits, Network, Result, Struct
 from hypernas.samplers import directions
 from hypernas.scoring import Score
 from hypernas.searching import search
 from hypernas.study import Scored, Study
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
+
+
+class GoOn(Struct, frozen=True):
+    """A request to go on with the winner, kept until it is answered in full."""
+
+    stage: int
+    epochs: int
 
 
 class Run:
@@ -77,13 +84,13 @@ class Run:
         """
         path, voice = Path(folder), Voice(quiet=quiet)
         check(config)
+        config = in_full(config)
         directions(config.sampler)
         make(config.hypernet, config.hypernet_options)
         if (path / "config.json").exists():
-            run = cls.open(path, quiet=quiet)
-            other = difference(run.config, config)
+            other = difference(read_json(path / "config.json", Config), config)
             if other is None:
-                return run
+                return cls(Workplace(path, config), voice)
             raise RunError(
                 f"{path} holds a run with {other}; give the same options to go on, or another --out"
             )
@@ -97,7 +104,7 @@ class Run:
 
     def everything(self) -> Run:
         """Do all steps that are not done yet, and return the run."""
-        with owned(self.folder), _explained(self.folder):
+        with owned(self.folder):
             self._fit()
             self._search()
             self._train()
@@ -109,12 +116,12 @@ class Run:
 
     def fit(self) -> None:
         """Train the hypernetwork."""
-        with owned(self.folder), _explained(self.folder):
+        with owned(self.folder):
             self._fit()
 
     def search(self, *, trials: int | None = None) -> None:
         """Score candidates until there are ``trials`` (by default as planned)."""
-        with owned(self.folder), _explained(self.folder):
+        with owned(self.folder):
             self._change_plan(trials=trials)
             self._search()
 
@@ -124,7 +131,7 @@ class Run:
         Args:
             counts: ``finalists``, ``seeds`` or ``epochs`` where they are to differ from the plan.
         """
-        with owned(self.folder), _explained(self.folder):
+        with owned(self.folder):
             self._change_plan(**counts)
             self._train()
 
@@ -132,14 +139,22 @@ class Run:
         """Train the winner for ``epochs`` more, and bring export and report up to date."""
         if epochs < 1:
             raise ConfigError(f"--epochs is {epochs}; expected 1 or more")
-        with owned(self.folder), _explained(self.folder):
-            self._go_on(epochs)
+        request = self.folder / "going-on.json"
+        with owned(self.folder):
+            stage = len(stages(self.place, self._winner())) + 1
+            if request.exists() and read_json(request, GoOn).epochs == epochs:
+                stage = read_json(request, GoOn).stage  # it was stopped, perhaps in the export
+            write_json(request, GoOn(stage=stage, epochs=epochs))
+            if len(stages(self.place, self._winner())) < stage:
+                self._go_on(epochs)
             self._export()
             self._report()
+            request.unlink()
 
     def export(self) -> None:
-        """Write ``best/``, and bring ``result.json`` up to date."""
+        """Write ``best/`` anew, and bring ``result.json`` up to date."""
         with owned(self.folder):
+            (self.folder / "export.json").unlink(missing_ok=True)
             self._export()
             self._report()
 
@@ -181,7 +196,7 @@ class Run:
         place = self.place
         if (self.folder / "hypernet.safetensors").exists():
             return
-        place.threads(cores())
+        place.threads(place.plan.threads)
         hypernet = place.new_hypernet()
         with self._timed("fit"), self.voice.bar("fit") as update, torch.random.fork_rng(devices=[]):
             work = place.fit(hypernet, place.plan.steps)
@@ -220,8 +235,9 @@ class Run:
         if not todo:
             return
         self.voice.say(
-            f"training {len(todo)} times: {plan.finalists} finalists, as many random networks and "
-            f"the biggest that fits, {plan.seeds} seeds, {plan.epochs} epochs each; recipe: "
+            f"training {len(todo)} times: {len(picks.of('search'))} finalists, "
+            f"{len(picks.of('random'))} random networks and the biggest that fits, {plan.seeds} "
+            f"seeds, {plan.epochs} epochs each; recipe: "
             + outcome.in_words(place.recipe(plan.epochs))
         )
         with self._timed("train"), self._pool() as pool, self.voice.bar("train") as update:
@@ -232,15 +248,18 @@ class Run:
     def _go_on(self, epochs: int) -> None:
         winner = self._winner()
         job = next_stage(winner, stages(self.place, winner), epochs)
-        self.place.threads(cores())
+        self.place.threads(self.place.plan.threads)
         with self._timed("longer"), self.voice.bar("winner") as update:
             job.do(self.place, lambda done, total: update(done, total, f"{epochs} more epochs"))
         self.__dict__.pop("best", None)
 
     def _export(self) -> None:
+        done = self.folder / "export.json"
+        if done.exists() and read_json(done, Exported).weights == self.best.final.folder:
+            return
         with self._timed("export"):
             checks = outcome.export_best(self.best, self.folder / "best")
-            write_json(self.folder / "export.json", checks)
+            write_json(done, Exported(weights=self.best.final.folder, checks=checks))
 
     def _report(self) -> None:
         seconds = self._seconds()
@@ -275,7 +294,13 @@ class Run:
     def _picks(self) -> Picks:
         if not (self.folder / "picks.json").exists():
             raise RunError(f"{self.folder} has no trained networks; run `hypernas train` on it")
-        return read_json(self.folder / "picks.json", Picks)
+        picks = read_json(self.folder / "picks.json", Picks)
+        if picks.trials != len(self.scored):
+            raise RunError(
+                f"{self.folder} has more scored candidates than its finalists were picked from; "
+                "run `hypernas train` on it"
+            )
+        return picks
 
     def _winner(self) -> Network:
         return best_of(networks(self.place, self._picks(), self.place.plan))
@@ -304,14 +329,3 @@ class Run:
     def _seconds(self) -> dict[str, float]:
         path = self.folder / "seconds.json"
         return read_json(path, dict[str, float]) if path.exists() else {}
-
-
-@contextlib.contextmanager
-def _explained(folder: Path) -> Generator[None, None, None]:
-    """Turn Ctrl-C into a word on how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise RunError(
-            f"stopped; nothing done so far is lost: the same command goes on in {folder}"
-        ) from error

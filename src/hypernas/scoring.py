@@ -1,7 +1,8 @@
 """The scoring protocol: how good a candidate is with generated weights, without training it.
 
 The same images for every candidate, in the same recorded batches, normalised by each batch's
-statistics, dropout off. A score depends on the candidate, the checkpoint and these batches only.
+statistics, dropout off. A score depends on the candidate, the checkpoint and these batches only
+(and in its last digits on the block of candidates that passes the hypernetwork with it).
 """
 
 from __future__ import annotations
@@ -64,8 +65,9 @@ class Scorer:
         self.hypernet = hypernet
         self.task = task
         self.precision = precision
-        size = min(batches.batch_size, len(batches), images)
-        count = max(1, min(images, len(batches)) // size)
+        images = min(images, len(batches))
+        count = -(-images // batches.batch_size)
+        size = images // count  # so that hardly any are left out
         whole = [batches.random(seed, "score", step) for step in range(count)]
         self.batches = [(examples[:size], targets[:size]) for examples, targets in whole]
 

@@ -9,6 +9,7 @@ import torch
 from hypernas.budget import Costs, clock
 from hypernas.candidate import Candidate, build_network
 from hypernas.config import cores
+from hypernas.fitting import Fit
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK
 from hypernas.survey import Survey, biggest
@@ -25,11 +26,10 @@ OVERHEAD = 25.0
 def costs(place: Workplace, known: Survey) -> Costs:
     """Measure the costs of a run's parts on this machine; nothing of it is kept."""
     config = place.config
-    place.threads(cores())
     work = place.fit(place.new_hypernet(), steps=1000)
     with torch.random.fork_rng(devices=[]):
-        step = clock(lambda _: work.advance(), range(FIT_STEPS))
-    place.threads(1 if config.processes > 1 else cores())
+        step, threads = _step(place, work)
+    place.threads(1)
     scorer = place.scorer(work.hypernet.eval())
     block = [place.candidates.draw(rng(config.seed, "warm-up", i)) for i in range(BLOCK)]
     began = time.perf_counter()
@@ -38,14 +38,27 @@ def costs(place: Workplace, known: Survey) -> Costs:
     fitting = [c for c in block if config.limits.admit(c.params, c.macs)][:NETWORKS]
     largest = biggest(place.candidates, known, config.limits, seed=config.seed)
     seconds = [_epoch(place, candidate) for candidate in [*fitting, largest]]
-    place.threads(cores())
     return Costs(
         step=step,
+        threads=threads,
         score=score,
         epoch=sum(seconds) / len(seconds),
         biggest_epoch=seconds[-1],
         overhead=OVERHEAD,
     )
+
+
+def _step(place: Workplace, work: Fit) -> tuple[float, int]:
+    """Return the seconds of a fit step, and the number of threads with which it takes these.
+
+    More threads are not always faster: on a machine that does other work they wait for each other.
+    """
+    tried = [place.config.threads] if place.config.threads else sorted({1, cores()})
+    taken = []
+    for threads in tried:
+        place.threads(threads)
+        taken.append((clock(lambda _: work.advance(), range(FIT_STEPS)), threads))
+    return min(taken)
 
 
 @torch.random.fork_rng(devices=[])

@@ -97,7 +97,7 @@ def _quotas(counts: np.ndarray, needed: int, limit: int | None) -> np.ndarray:
     least = needed * len(counts)
     if limit < least:
         raise DataError(
-            f"--max-examples {limit} is too few: {len(counts)} classes of {needed} examples, "
+            f"--examples {limit} is too few: {len(counts)} classes of {needed} examples, "
             f"one a split, are {least}"
         )
     shares, left = counts - needed, limit - least

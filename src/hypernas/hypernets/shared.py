@@ -25,12 +25,13 @@ class SharedWeights(Hypernet):
     The table grows as candidates with new names or more channels are met.
     """
 
-    place: Tensor
+    seed: Tensor
+    """decides the first values; it lies where the table does"""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.ParameterDict()
-        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the table
+        self.register_buffer("seed", torch.randint(2**62, ()))
 
     def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
         return [{p.name: self._lookup(key, p) for key, p in _keys(c)} for c in candidates]
@@ -39,7 +40,7 @@ class SharedWeights(Hypernet):
         entry = self.table.get(key)
         if entry is None or not _covers(entry.shape, parameter.shape):
             # never fitted: its first values, not kept, so that no score depends on an earlier one
-            entry = _initial(key, parameter, entry).to(self.place.device)
+            entry = self._initial(key, parameter, entry)
         if entry.shape == parameter.shape:
             return entry
         return entry[tuple(slice(0, n) for n in parameter.shape)]
@@ -53,9 +54,20 @@ class SharedWeights(Hypernet):
                 old = self.table.get(key)
                 if old is not None and _covers(old.shape, parameter.shape):
                     continue
-                self.table[key] = nn.Parameter(_initial(key, parameter, old).to(self.place.device))
+                self.table[key] = nn.Parameter(self._initial(key, parameter, old))
                 grown.append((old, self.table[key]))
         return grown
+
+    def _initial(self, key: str, parameter: Parameter, old: Tensor | None) -> Tensor:
+        """Draw an entry by its name, so that it does not depend on when it is first met."""
+        shape = parameter.shape
+        if old is not None:
+            shape = tuple(map(max, old.shape, shape))
+        generator = torch_generator(int(self.seed), "shared", key, *shape)
+        value = _drawn(parameter.role, shape, generator).to(self.seed.device)
+        if old is not None:
+            value[tuple(slice(0, n) for n in old.shape)] = old.detach()
+        return value
 
     def untrained(self, candidate: Candidate) -> list[str]:
         return [
@@ -67,7 +79,8 @@ class SharedWeights(Hypernet):
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load a table; entries that this one lacks are made."""
         for name, tensor in state_dict.items():
-            self.table[name.removeprefix("table.")] = nn.Parameter(torch.empty_like(tensor))
+            if name.startswith("table."):
+                self.table[name.removeprefix("table.")] = nn.Parameter(torch.empty_like(tensor))
         return super().load_state_dict(state_dict, *args, **kwargs)
 
 
@@ -91,19 +104,6 @@ def _key(node: Node, parameter: Parameter) -> str:
 
 def _covers(have: torch.Size, want: tuple[int, ...]) -> bool:
     return all(h >= w for h, w in zip(have, want, strict=True))
-
-
-def _initial(key: str, parameter: Parameter, old: Tensor | None) -> Tensor:
-    """Draw an entry by its name, so that it does not depend on when it is first met."""
-    shape = parameter.shape
-    if old is not None:
-        shape = tuple(map(max, old.shape, shape))
-    generator = torch_generator(0, "shared", key, *shape)
-    value = _drawn(parameter.role, shape, generator)
-    if old is not None:
-        value = value.to(old.device)
-        value[tuple(slice(0, n) for n in old.shape)] = old.detach()
-    return value
 
 
 def _drawn(role: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

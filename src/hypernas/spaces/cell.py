@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hypernas.choices import Chooser
+from hypernas.spaces.space import require_positive
 from hypernas.tasks import Signature
 
 OPERATIONS = (
@@ -58,6 +59,7 @@ def cell(
         stem_stride: stride of the first convolution; None is 1 for images of up to 16 pixels,
             else 2.
     """
+    require_positive(width=width, cells=cells, nodes=nodes, stem_stride=stem_stride or 1)
     operations = (*OPERATIONS, "identity") if identity else OPERATIONS
     plan: Plan = []
     for node in range(nodes):

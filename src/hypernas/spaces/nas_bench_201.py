@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from hypernas.choices import Chooser
+from hypernas.spaces.space import require_positive
 from hypernas.tasks import Signature
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -39,6 +40,7 @@ def nas_bench_201(
         stages: stages, with a residual block that halves the size between them.
         stem_stride: stride of the first convolution; 2 makes everything four times cheaper.
     """
+    require_positive(width=width, cells=cells, stages=stages, stem_stride=stem_stride)
     chosen = {(a, b): choose(f"edge{a}-{b}", OPERATIONS) for a, b in EDGES}
     operations = {edge: chosen[edge] for edge in live_edges(chosen)}
     return Network(operations, data, [width * 2**s for s in range(stages)], cells, stem_stride)

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import msgspec
 from torch import nn
 
-from hypernas.choices import Chooser
-from hypernas.errors import SpaceError
+from hypernas.choices import Chooser, canonical
+from hypernas.errors import HypernasError, SpaceError
 from hypernas.tasks import Signature
 
 SpaceFunction: TypeAlias = Callable[..., nn.Module]
@@ -61,7 +61,16 @@ class Space:
         Raises:
             SpaceError: the choices do not fit, or the function does not return a module.
         """
-        module = self.function(choose, data, **self.options)
+        try:
+            module = self.function(choose, data, **self.options)
+        except HypernasError:
+            raise
+        except Exception as error:
+            options = " ".join(f"{name}={value}" for name, value in self.options.items())
+            raise SpaceError(
+                f"space {self.name!r} ({options}) fails for choices {canonical(choose.choices)}: "
+                f"{error!r}; mend its function, or its options (--set)"
+            ) from error
         choose.finish()
         if not isinstance(module, nn.Module):
             raise SpaceError(
@@ -156,3 +165,14 @@ def _convert(space: str, option: str, value: Any, kind: Any) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         raise SpaceError(f"space {space!r}, option {option}={value}: {error}") from error
+
+
+def require_positive(**options: int) -> None:
+    """Refuse options below 1.
+
+    Raises:
+        SpaceError: names the option and its value.
+    """
+    for name, value in options.items():
+        if value < 1:
+            raise SpaceError(f"option {name}={value}: expected 1 or more; give --set {name}=…")
