@@ -37,7 +37,7 @@ RUN = Config(
 def one_thread() -> Iterator[None]:
     """Use one thread, so that figures are the same on every machine and small steps are fast."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("runs", "warmup"):
+        for module in ("warmup",):
             patch.setattr(f"hypernas.{module}.cores", lambda: 1)
         torch.set_num_threads(1)
         yield

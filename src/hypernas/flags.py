@@ -25,7 +25,7 @@ def parse_size(text: str) -> int:
         number = float(text[:-1] if unit > 1 else text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number) or (not number.is_integer() and unit == 1):
+    if not math.isfinite(number) or (number % 1 and unit == 1):
         raise ConfigError(f"{text!r} is no count; give one such as 5000, 200k or 20M")
     return round(number * unit)
 

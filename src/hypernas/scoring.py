@@ -17,6 +17,7 @@ from hypernas.candidate import Candidate
 from hypernas.data import Batches
 from hypernas.hypernets import Hypernet, Weights
 from hypernas.precision import autocast
+from hypernas.randomness import torch_generator
 from hypernas.results import Struct
 from hypernas.tasks import Task
 
@@ -46,8 +47,8 @@ class Scorer:
         hypernet: in evaluation mode or not; it is not changed.
         batches: of the validation split.
         task: judges outputs.
-        images: how many examples; the first ones of a fixed shuffle, in batches of the batches'
-            size, all of one size.
+        images: how many examples; the first ones of a fixed shuffle, in batches of one size, at
+            most that of ``batches``.
         seed: of the shuffle.
         precision: ``fp32`` or ``bf16``.
     """
@@ -68,8 +69,8 @@ class Scorer:
         images = min(images, len(batches))
         count = -(-images // batches.batch_size)
         size = images // count  # so that hardly any are left out
-        whole = [batches.random(seed, "score", step) for step in range(count)]
-        self.batches = [(examples[:size], targets[:size]) for examples, targets in whole]
+        order = torch.randperm(len(batches), generator=torch_generator(seed, "score"))
+        self.batches = [batches.fixed(part) for part in order[: count * size].split(size)]
 
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:

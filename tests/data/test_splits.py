@@ -80,7 +80,7 @@ def test_too_few_examples_name_the_class(make_dataset):
 
 def test_options_that_cannot_work(make_dataset):
     dataset = make_dataset([9, 9])
-    with pytest.raises(DataError, match=r"--max-examples 5 is too few.*are 6"):
+    with pytest.raises(DataError, match=r"--examples 5 is too few.*are 6"):
         split(dataset, seed=0, max_examples=5)
     with pytest.raises(DataError, match=r"validation and test are 0\.5 and 0\.5"):
         split(dataset, seed=0, validation_share=0.5, test_share=0.5)
