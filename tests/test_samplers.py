@@ -14,12 +14,12 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import Draw, canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import rng
-from hypernas.results import Limits
+from hypernas.results import Limits, Scored
 from hypernas.samplers import ELITE, SAMPLERS, Asked, directions, propose
 from hypernas.scoring import Score
 from hypernas.searching import search
 from hypernas.spaces import Space
-from hypernas.study import Scored, Study, finished, scored_of
+from hypernas.study import Study, finished, scored_of
 from hypernas.tasks import Signature
 
 LIMITS = Limits(max_params=900)

@@ -15,12 +15,12 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import rng
-from hypernas.results import Limits
+from hypernas.results import Limits, Scored
 from hypernas.samplers import directions
 from hypernas.scoring import BLOCK, Score
 from hypernas.searching import ROUND, distinct, random_feasible, search, top
 from hypernas.spaces import Space
-from hypernas.study import Scored, Study
+from hypernas.study import Study
 from hypernas.tasks import Signature
 
 

@@ -11,10 +11,10 @@ from hypernas.candidate import Candidate
 from hypernas.choices import Architecture, canonical
 from hypernas.errors import HypernasError
 from hypernas.randomness import rng
-from hypernas.results import Limits, Struct
+from hypernas.results import Limits, Scored, Struct
 from hypernas.scoring import BLOCK, Score
 from hypernas.searching import distinct, top
-from hypernas.study import Scored, Study, finished
+from hypernas.study import Study, finished
 from hypernas.workplace import Workplace
 
 MOST_NEW = 200
@@ -35,15 +35,9 @@ class Answer:
     new: int
 
 
-class ScoredLine(Struct, frozen=True):
+class ScoredLine(Scored, frozen=True):
     """A line of ``hypernas score``: an architecture with its score."""
 
-    choices: dict[str, Any]
-    score: float
-    interval: tuple[float, float]
-    score_accuracy: float
-    params: int
-    macs: int
     warnings: list[str]
 
 

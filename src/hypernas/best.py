@@ -98,8 +98,8 @@ def final_of(place: Workplace, winner: Network) -> Final:
             text = f"{result.epochs} further epochs did not improve it"
             best = msgspec.structs.replace(best, text=text)
             continue
-        best = Final(
-            seed=first.seed,
+        best = msgspec.structs.replace(
+            best,
             epochs=epochs,
             val_accuracy=result.val_accuracy,
             test_accuracy=result.test_accuracy,

@@ -15,10 +15,9 @@ from hypernas.config import Plan
 from hypernas.errors import RunError
 from hypernas.jobs import Train
 from hypernas.randomness import rng
-from hypernas.results import Network, Source, Struct, Training
+from hypernas.results import Network, Scored, Source, Struct, Training
 from hypernas.scoring import Score
 from hypernas.searching import distinct, random_feasible, top
-from hypernas.study import Scored
 from hypernas.survey import biggest
 from hypernas.workplace import Workplace
 

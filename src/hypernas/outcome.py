@@ -16,8 +16,7 @@ from hypernas.console import Voice, short
 from hypernas.files import read_json
 from hypernas.finalists import Picks, networks
 from hypernas.report import write_report
-from hypernas.results import Exported, Network, Result, Search
-from hypernas.study import Scored
+from hypernas.results import Exported, Network, Result, Scored, Search
 from hypernas.training import Recipe
 from hypernas.trust import verdict
 from hypernas.workplace import Workplace

@@ -66,8 +66,8 @@ class Exported(Struct, frozen=True):
     checks: dict[str, str]
 
 
-class Network(Struct, frozen=True):
-    """A network trained for real, with the mean over its seeds."""
+class Scored(Struct, frozen=True):
+    """An architecture with its score."""
 
     choices: dict[str, Any]
     params: int
@@ -78,6 +78,11 @@ class Network(Struct, frozen=True):
     """95 % interval of the score over validation images"""
     score_accuracy: float
     """accuracy with generated weights, 0 to 1"""
+
+
+class Network(Scored, frozen=True):
+    """A network trained for real, with the mean over its seeds."""
+
     val_accuracy: float
     test_accuracy: float | None
     seeds: list[Training]

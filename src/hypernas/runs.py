@@ -36,11 +36,11 @@ from hypernas.hypernets import make
 from hypernas.jobs import ScoreBlock
 from hypernas.lock import owned
 from hypernas.preparing import prepare
-from hypernas.results import Exported, Limits, Network, Result, Struct
+from hypernas.results import Exported, Limits, Network, Result, Scored, Struct
 from hypernas.samplers import directions
 from hypernas.scoring import Score
 from hypernas.searching import search
-from hypernas.study import Scored, Study
+from hypernas.study import Study
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 

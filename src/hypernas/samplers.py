@@ -20,8 +20,8 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import derived_seed, rng
-from hypernas.results import Limits
-from hypernas.study import Aim, FollowTrial, Scored
+from hypernas.results import Limits, Scored
+from hypernas.study import Aim, FollowTrial
 
 Proposals: TypeAlias = Iterator[Candidate]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from hypernas.candidate import Candidate, Candidates
 from hypernas.errors import ConfigError
 from hypernas.graph import Graph
-from hypernas.results import Limits
+from hypernas.results import Limits, Scored
 from hypernas.samplers import Asked, directions, propose
 from hypernas.scoring import BLOCK, Score
-from hypernas.study import Scored, Study, finished
+from hypernas.study import Study, finished
 
 ROUND = 2 * BLOCK
 """candidates that are proposed at once, before any of them is scored"""

@@ -22,24 +22,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hypernas.candidate import Candidate
 from hypernas.choices import Chooser, Decision, Value
 from hypernas.errors import RunError
-from hypernas.results import Struct
+from hypernas.results import Scored
 from hypernas.scoring import Score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 Aim: TypeAlias = Literal["maximize", "minimize"]
-
-
-class Scored(Struct, frozen=True):
-    """A candidate of the study."""
-
-    choices: dict[str, Any]
-    params: int
-    macs: int
-    score: float
-    interval: tuple[float, float]
-    score_accuracy: float
 
 
 def parameter_name(decision: Decision, option: Any = None) -> str:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from hypernas.candidate import Candidate, Candidates
-from hypernas.results import Final, Limits, Network, Result, Search, Source, Training
+from hypernas.results import Final, Limits, Network, Result, Scored, Search, Source, Training
 from hypernas.spaces import find
-from hypernas.study import Scored
 from hypernas.tasks import Signature
 from hypernas.trust import verdict
 
