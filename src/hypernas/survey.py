@@ -109,6 +109,7 @@ def survey(
     while len(drawn) < (draws if time.monotonic() < until else min(draws, LEAST_DRAWS)):
         drawn.append(surveyed(candidates.draw(rng(seed, "survey", len(drawn)))))
         progress(len(drawn), draws)
+    progress(len(drawn), len(drawn))
     return Survey(drawn=drawn)
 
 
