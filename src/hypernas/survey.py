@@ -109,7 +109,8 @@ def survey(
     while len(drawn) < (draws if time.monotonic() < until else min(draws, LEAST_DRAWS)):
         drawn.append(surveyed(candidates.draw(rng(seed, "survey", len(drawn)))))
         progress(len(drawn), draws)
-    progress(len(drawn), len(drawn))
+    if len(drawn) < draws:
+        progress(len(drawn), len(drawn))
     return Survey(drawn=drawn)
 
 
