@@ -28,7 +28,8 @@ def prepare(place: Workplace, voice: Voice) -> None:
     config = place.config
     place.data = place.record_data()
     _say_data(place, voice)
-    counted = config.given(place.fit_batches.batches_per_epoch).keys() == set(COUNTS)
+    given = config.given(place.fit_batches.batches_per_epoch)
+    counted = given.keys() == set(COUNTS)
     with voice.bar("survey") as update:
         known = survey(
             place.candidates,
@@ -40,20 +41,15 @@ def prepare(place: Workplace, voice: Voice) -> None:
     known.require(config.limits)
     place.survey = known
     _say_space(place, known, voice)
-    place.plan = _plan(place, known, voice, began)
+    if counted:
+        place.plan = msgspec.convert(given | {"threads": config.threads or 1}, Plan)
+    else:
+        voice.say("measuring what a step, a score and an epoch cost on this machine …")
+        costs = warmup.costs(place, known)
+        place.plan = budget.plan(config, given, costs, spent=time.perf_counter() - began)
     spent = time.perf_counter() - began
     _say_plan(place.plan, voice)
     _write(place, spent)
-
-
-def _plan(place: Workplace, known: Survey, voice: Voice, began: float) -> Plan:
-    """Return the counts: all given, or measured against the minutes."""
-    given = place.config.given(place.fit_batches.batches_per_epoch)
-    if given.keys() == set(COUNTS):
-        return msgspec.convert(given | {"threads": place.config.threads or 1}, Plan)
-    voice.say("measuring what a step, a score and an epoch cost on this machine …")
-    costs = warmup.costs(place, known)
-    return budget.plan(place.config, given, costs, spent=time.perf_counter() - began)
 
 
 def _write(place: Workplace, spent: float) -> None:
