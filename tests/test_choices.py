@@ -247,3 +247,15 @@ def test_a_replay_builds_the_same_module_and_graph(name: str, seed: int) -> None
     shapes = [{k: v.shape for k, v in c.module.state_dict().items()} for c in (drawn, replayed)]
     assert shapes[0] == shapes[1]
     assert replayed.graph == drawn.graph
+
+
+def test_a_subset_has_a_size_that_is_allowed_by_its_weight() -> None:
+    rng = random.Random(0)
+    sizes = {2: 3.0, 4: 1.0, 1: 0.0}
+    drawn = [Draw(rng).subset("s", range(5), sizes=sizes) for _ in range(2000)]
+    counts = Counter(map(len, drawn))
+    assert set(counts) == {2, 4}
+    assert 2.4 < counts[2] / counts[4] < 3.7
+    assert Replay({"s": [3]}).subset("s", range(5), sizes=sizes) == [3]  # unlikely, yet legal
+    with pytest.raises(SpaceError, match="2 or 4 or 1 of 0, 1, 2, 3, 4"):
+        Replay({"s": [0, 1, 2]}).subset("s", range(5), sizes=sizes)

@@ -196,7 +196,7 @@ def test_other_options_have_other_parameter_names() -> None:
         parameter_name(Decision("kernel", ("1", "3"))),
         parameter_name(Decision("kernel", (1, 2), kind="int")),
         parameter_name(Decision("kernel", (1, 3), kind="int")),
-        *distributions(Decision("kernel", (1, 3), kind="subset")),
+        *distributions(Decision("kernel", (1, 3), kind="subset", sizes=((1, 1.0), (2, 1.0)))),
     ]
     assert len(set(names)) == len(names) == 8
     assert parameter_name(narrow) == parameter_name(Decision("kernel", (1, 3), weights=(1, 2)))
@@ -215,7 +215,8 @@ def test_options_that_vary_do_not_break_the_study(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at_least", [0, 1, 2, 3])
 @pytest.mark.parametrize("suggested", [(), ("b",), ("a", "c"), ("a", "b", "c")])
 def test_subset_from_a_trial_has_at_least_so_many(at_least: int, suggested: tuple[str]) -> None:
-    decision = Decision("paths", ("a", "b", "c"), kind="subset", at_least=at_least)
+    sizes = tuple((size, 1.0) for size in range(at_least, 4))
+    decision = Decision("paths", ("a", "b", "c"), kind="subset", sizes=sizes)
     values = {parameter_name(decision, o): o in suggested for o in decision.options}
     follower = FollowTrial(FixedTrial(values))  # type: ignore[arg-type]
     found = follower.subset("paths", ["a", "b", "c"], at_least=at_least)

@@ -52,7 +52,8 @@ class Decision:
     options: tuple[Scalar, ...]
     kind: Literal["one", "int", "subset"] = "one"
     weights: tuple[float, ...] | None = None
-    at_least: int = 1
+    sizes: tuple[tuple[int, float], ...] = ()
+    """of a subset: how many options may be chosen, each number with its weight"""
 
     def __post_init__(self) -> None:
         strange = [option for option in self.options if not _is_plain(option)]
@@ -72,19 +73,19 @@ class Decision:
                 f"decision {self.name!r} has weights {list(self.weights)} for {len(self.options)} "
                 "options; expected one finite number of 0 or more for each, not all 0"
             )
-        if not 0 <= self.at_least <= len(self.options):
+        if self.kind == "subset" and not _are_sizes(self.sizes, len(self.options)):
             raise SpaceError(
-                f"decision {self.name!r} wants at least {self.at_least} of {len(self.options)} "
-                "options; give at_least between 0 and the number of options"
+                f"decision {self.name!r} wants subsets of {[size for size, _ in self.sizes]} of "
+                f"{len(self.options)} options; give sizes from 0 to the number of options, with "
+                "weights of 0 or more, not all 0"
             )
 
     def draw(self, rng: random.Random) -> Value:
-        """Draw an answer: an option by its weight, or uniformly one of the allowed subsets."""
+        """Draw an option by its weight, or a size by its weight and then uniformly a subset."""
         if self.kind != "subset":
             return rng.choices(self.options, self.weights)[0]
-        sizes = range(self.at_least, len(self.options) + 1)
-        counts = [math.comb(len(self.options), size) for size in sizes]
-        chosen = set(rng.sample(range(len(self.options)), rng.choices(sizes, counts)[0]))
+        sizes, weights = zip(*self.sizes, strict=True)
+        chosen = set(rng.sample(range(len(self.options)), rng.choices(sizes, weights)[0]))
         return [option for i, option in enumerate(self.options) if i in chosen]
 
     def admits(self, value: Value) -> bool:
@@ -92,7 +93,7 @@ class Decision:
         tokens = [_token(option) for option in self.options]
         if self.kind != "subset":
             return not isinstance(value, list) and _token(value) in tokens
-        if not isinstance(value, list) or len(value) < self.at_least:
+        if not isinstance(value, list) or len(value) not in dict(self.sizes):
             return False
         positions = [tokens.index(t) if t in tokens else -1 for t in map(_token, value)]
         return -1 not in positions and positions == sorted(set(positions))
@@ -102,7 +103,10 @@ class Decision:
         shown = ", ".join(msgspec.json.encode(o).decode() for o in self.options[:12])
         shown += ", …" if len(self.options) > 12 else ""
         if self.kind == "subset":
-            return f"a list, in this order, of at least {self.at_least} of {shown}"
+            sizes = [size for size, _ in self.sizes]
+            if sizes == list(range(sizes[0], len(self.options) + 1)):
+                return f"a list, in this order, of at least {sizes[0]} of {shown}"
+            return f"a list, in this order, of {' or '.join(map(str, sizes))} of {shown}"
         return f"one of {shown}"
 
 
@@ -114,6 +118,11 @@ def _is_plain(option: Any) -> bool:
     if type(option) is float:
         return math.isfinite(option)
     return option is None or type(option) in (str, int, bool)
+
+
+def _are_sizes(sizes: Sequence[tuple[int, float]], count: int) -> bool:
+    fit = all(0 <= size <= count for size, _ in sizes)
+    return fit and _are_weights([weight for _, weight in sizes], len(sizes))
 
 
 def _are_weights(weights: Sequence[float], count: int) -> bool:
@@ -157,9 +166,28 @@ class Chooser(ABC):
             raise SpaceError(f"decision {name!r} runs from {low} to {high}; give low <= high")
         return self._ask(Decision(name, tuple(range(low, high + 1)), kind="int"))
 
-    def subset(self, name: str, options: Iterable[Scalar], *, at_least: Int = 1) -> Any:
-        """Choose a list of ``at_least`` or more of ``options``, in their order."""
-        return self._ask(Decision(name, tuple(options), kind="subset", at_least=at_least))
+    def subset(
+        self,
+        name: str,
+        options: Iterable[Scalar],
+        *,
+        at_least: Int = 1,
+        sizes: Mapping[Int, float] | None = None,
+    ) -> Any:
+        """Choose a list of some of ``options``, in their order.
+
+        Args:
+            name: of the decision.
+            options: what may be in the list.
+            at_least: how many at least; every subset is as likely as any other.
+            sizes: in its place the numbers of options that may be chosen, each with its weight; the
+                subsets of one size are equally likely.
+        """
+        listed = tuple(options)
+        if sizes is None:
+            most = max(len(listed), at_least)  # too many are refused below
+            sizes = {n: math.comb(len(listed), max(n, 0)) for n in range(at_least, most + 1)}
+        return self._ask(Decision(name, listed, kind="subset", sizes=tuple(sizes.items())))
 
     def _ask(self, decision: Decision) -> Value:
         if decision.name in self.choices:

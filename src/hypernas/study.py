@@ -91,9 +91,11 @@ class FollowTrial(Chooser):
             for option in decision.options
             if self.trial.suggest_categorical(parameter_name(decision, option), (False, True))
         ]
+        # the nearest legal size: the last picked fall away, or the first missing are added
+        size = min((s for s, _ in decision.sizes), key=lambda s: (abs(s - len(picked)), s))
         missing = [option for option in decision.options if option not in picked]
-        short = max(0, decision.at_least - len(picked))
-        return [o for o in decision.options if o in picked or o in missing[:short]]
+        kept = [*picked[:size], *missing[: max(0, size - len(picked))]]
+        return [option for option in decision.options if option in kept]
 
 
 class Study:
