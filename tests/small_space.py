@@ -17,16 +17,20 @@ from hypernas.tasks import Signature
 SIGNATURE = Signature(input_shape=(1, 6, 6), outputs=4)
 
 
-def small(choose: Any, data: Signature, *, deepest: int = 3, dropout: float = 0.0) -> nn.Module:
+def small(
+    choose: Any, data: Signature, *, deepest: int = 3, dropout: float = 0.0, ease: float = 1.0
+) -> nn.Module:
     """Layers of searched number, kind and width, with every kind of decision in it."""
-    width = choose("width", [3, 6])
+    width = choose("width", [3, 6], weights=[1, ease])
     layers: list[nn.Module] = [nn.Conv2d(data.input_shape[0], width, 3, padding=1, bias=False)]
     layers.append(nn.BatchNorm2d(width))
     for layer in range(choose.int("depth", 0, deepest)):
         match choose(f"layer{layer}.op", ["conv", "pool", "none"], weights=[2, 1, 1]):
             case "conv":
                 # wider networks have other kernels: the options depend on another decision
-                kernel = choose(f"layer{layer}.kernel", [1, 3] if width == 3 else [1, 3, 5])
+                kernels = [1, 3] if width == 3 else [1, 3, 5]
+                eased = [1.0] + [ease] * (len(kernels) - 1)
+                kernel = choose(f"layer{layer}.kernel", kernels, weights=eased)
                 layers.append(nn.ReLU())
                 layers.append(nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False))
                 layers.append(nn.BatchNorm2d(width))

@@ -251,6 +251,25 @@ def test_a_candidate_knows_its_choices_and_decisions() -> None:
     assert not candidate.module.training
 
 
+def test_ease_must_not_change_what_is_legal() -> None:
+    def honest(choose: Any, data: Signature, *, ease: float = 1.0) -> nn.Module:
+        return nn.Linear(8, choose("width", [2, 3], weights=[1, ease]))
+
+    def wrong(choose: Any, data: Signature, *, ease: float = 1.0) -> nn.Module:
+        return nn.Linear(8, choose("width", [2, 3] if ease == 1 else [1]))
+
+    data = Signature(input_shape=(8,), outputs=2)
+    eased = Candidates(Space("honest", honest), data).draw(random.Random(0), ease=0.0)
+    assert eased.choices == {"width": 2}
+    assert eased.decisions["width"].weights == (1, 1)
+    with pytest.raises(SpaceError, match="choice 'width' is 1; expected one of 2, 3"):
+        Candidates(Space("wrong", wrong), data).draw(random.Random(0), ease=0.0)
+    with pytest.raises(SpaceError, match="no option 'ease'"):
+        Candidates(Space("none", lambda choose, data: nn.Linear(8, 2)), data).draw(
+            random.Random(0), ease=0.0
+        )
+
+
 def test_what_does_not_fit_the_space_is_refused() -> None:
     made = Candidates(SPACE, DATA)
     for choices in ({}, {"dead": 1}, {"dead": True, "more": 1}):

@@ -88,6 +88,8 @@ class TestRefusals:
             (["digits", "--epochs", "0"], "--epochs"),
             (["digits", "--trials", "-3"], "--trials"),
             (["digits", "--batch", "1"], "--batch"),
+            (["digits", "--anneal", "0.5"], "no option ease"),
+            (["digits", "--fit-recipe", "modern"], "classic"),
             (["digits", "--device", "toaster"], "--device"),
             (["digits", "--device", "meta"], "--device"),
             (["digits", "--max-params", "many"], "no count"),

@@ -36,6 +36,8 @@ def test_defaults_work() -> None:
         ("meta_batch", 0),
         ("rate", 0.0),
         ("rate", float("nan")),
+        ("anneal", -0.1),
+        ("anneal", 1.5),
         ("score_images", 1),
         ("train_batch", 1),
         ("train_rate", -0.1),

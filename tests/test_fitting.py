@@ -7,18 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small_space import SIGNATURE, batches, space
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypernas import fitting, hypernets
 from hypernas.candidate import Candidate, Candidates
 from hypernas.data import Augmentation
 from hypernas.errors import ConfigError
-from hypernas.fitting import Fit, FitOptions, fit, schedule
+from hypernas.fitting import RECIPES, Fit, FitOptions, fit, schedule
+from hypernas.hypernets import Hypernet, Weights
 from hypernas.scoring import Scorer
 from hypernas.survey import Draws, Survey
 from hypernas.tasks import Classification, Outputs
@@ -26,16 +28,55 @@ from hypernas.tasks import Classification, Outputs
 KINDS = ("ghn", "shared")
 
 
-def work(known: Survey, *, hypernet: str = "ghn", dropout: float = 0.0, **options: Any) -> Fit:
-    """Return a fit of which every part is new, as in a process of its own."""
+def work(
+    known: Survey,
+    *,
+    hypernet: str | Hypernet = "ghn",
+    dropout: float = 0.0,
+    recipe: str = "default",
+    steps: int = 20,
+    meta_batch: int = 1,
+    precision: str = "fp32",
+    **changes: Any,
+) -> Fit:
+    """Return a fit of which every part is new, as in a process of its own; changes its recipe."""
+    chosen = msgspec.structs.replace(RECIPES[recipe], **changes)
     candidates = Candidates(space(dropout=dropout), SIGNATURE)
     return Fit(
-        hypernets.make(hypernet),
-        Draws(candidates, known, balanced=True, seed=0),
+        hypernets.make(hypernet) if isinstance(hypernet, str) else hypernet,
+        Draws(candidates, known, balanced=True, annealed=chosen.anneal * steps, seed=0),
         batches(augmentation=Augmentation(flip=False, crop=1)),
         Classification(),
-        FitOptions(**{"steps": 20} | options),
+        FitOptions(steps=steps, recipe=chosen, meta_batch=meta_batch, precision=precision),
     )
+
+
+class Half(Hypernet):
+    """Shares all weights; those of convolutions are scaled by a generator, the others are free."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = hypernets.make("shared")
+        self.scale = nn.Parameter(torch.ones(4))
+
+    def forward(self, candidates: Any) -> list[Weights]:
+        scale = self.scale.mean()
+        return [
+            {name: w * scale if w.ndim == 4 else w for name, w in weights.items()}
+            for weights in self.shared(candidates)
+        ]
+
+    def prepare(self, candidates: Any) -> list[tuple[nn.Parameter | None, nn.Parameter]]:
+        return self.shared.prepare(candidates)
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        return [self.scale]
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        begin = "shared."
+        table = {k.removeprefix(begin): v for k, v in state_dict.items() if k.startswith(begin)}
+        self.shared.load_state_dict(table)
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
 
 def scorer(made: Fit) -> Scorer:
@@ -75,45 +116,54 @@ def test_loss_falls(known: Survey, hypernet: str, steps: int) -> None:
     assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
 
 
-@pytest.mark.parametrize("hypernet", KINDS)
+@pytest.mark.parametrize(
+    ("hypernet", "recipe"),
+    [("ghn", "default"), ("shared", "default"), ("half", "default"), ("half", "classic")],
+)
 def test_saved_fit_goes_on_to_the_same_bits(
-    known: Survey, hypernet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known: Survey, hypernet: str, recipe: str, tmp_path: Path
 ) -> None:
-    # every gradient is clipped: its norm is a sum whose order must not change either
-    monkeypatch.setattr(fitting, "CLIP", 1e-2)
-    whole = work(known, hypernet=hypernet, dropout=0.3, meta_batch=2)
+    def made() -> Fit:
+        # every gradient is clipped: its norm is a sum whose order must not change either
+        kind = Half() if hypernet == "half" else hypernet
+        torch.manual_seed(0)
+        return work(known, hypernet=kind, recipe=recipe, dropout=0.3, meta_batch=2, clip=1e-2)
+
+    whole = made()
     for _ in range(20):
         whole.advance()
-    first = work(known, hypernet=hypernet, dropout=0.3, meta_batch=2)
+    first = made()
     for _ in range(6):
         first.advance()
     first.save(tmp_path / "checkpoint.safetensors")
     before = {name: tensor.shape for name, tensor in first.hypernet.state_dict().items()}
-    second = work(known, hypernet=hypernet, dropout=0.3, meta_batch=2)
+    second = made()
     second.load(tmp_path / "checkpoint.safetensors")
     assert second.step == 6
     assert same(first, second)
     while second.step < 20:
         second.advance()
     assert same(whole, second)
-    if hypernet == "shared":  # the table must have grown on both sides of the stop
+    if hypernet != "ghn":  # the table must have grown on both sides of the stop
         after = second.hypernet.state_dict()
         assert before
         assert after.keys() > before.keys()
         assert any(after[name].shape != shape for name, shape in before.items())
 
 
-@pytest.mark.parametrize("hypernet", KINDS)
+@pytest.mark.parametrize(
+    ("hypernet", "recipe"), [("ghn", "default"), ("shared", "default"), ("shared", "classic")]
+)
 def test_stopped_fit_goes_on_from_its_checkpoint(
-    known: Survey, hypernet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known: Survey, hypernet: str, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
-    whole = work(known, hypernet=hypernet)
+    whole = work(known, hypernet=hypernet, recipe=recipe, anneal=0.75)  # the stop is before 1
     fit(whole, tmp_path / "whole", scorer(whole))
-    first = work(known, hypernet=hypernet)
+    first = work(known, hypernet=hypernet, recipe=recipe, anneal=0.75)
     with pytest.raises(KeyboardInterrupt):
         fit(first, tmp_path / "cut", scorer(first), progress=stop_at(13))
-    second = work(known, hypernet=hypernet)
+    second = work(known, hypernet=hypernet, recipe=recipe, anneal=0.75)
     steps: list[int] = []
     note = lambda done, total, text: steps.append(done)  # noqa: E731
     fit(second, tmp_path / "cut", scorer(second), progress=note)
@@ -153,9 +203,8 @@ def test_torn_log_is_mended(
     assert [line["step"] for line in log_of(tmp_path)] == list(range(1, 15))
 
 
-def test_meta_batch_averages_gradients(known: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "CLIP", float("inf"))
-    together, apart = work(known, meta_batch=3), work(known, meta_batch=3)
+def test_meta_batch_averages_gradients(known: Survey) -> None:
+    together, apart = (work(known, meta_batch=3, clip=float("inf")) for _ in range(2))
     together.advance()
     images, targets = apart.batches.random(0, "fit", 0)
     for position in range(3):
@@ -241,12 +290,84 @@ def test_frequent_non_finite_losses_are_refused(known: Survey) -> None:
 
 @given(st.integers(1, 5000))
 def test_schedule_rises_once_and_falls_once(steps: int) -> None:
-    factors = [schedule(step, steps) for step in range(0, steps, max(1, steps // 50))]
+    factors = [schedule(step, steps, 0.05) for step in range(0, steps, max(1, steps // 50))]
     peak = factors.index(max(factors))
     assert all(0 <= factor <= 1 for factor in factors)
     assert factors[:peak] == sorted(factors[:peak])
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
-    assert schedule(max(1, int(0.05 * steps)) - 1, steps) == 1.0
+    assert schedule(max(1, int(0.05 * steps)) - 1, steps, 0.05) == 1.0
+
+
+def test_schedule_without_warm_up_is_half_a_cosine() -> None:
+    factors = [schedule(step, 101, 0.0) for step in range(101)]
+    assert factors[0] == 1.0
+    assert factors[50] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0.0)
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_classic_steps_are_those_of_adam_without_decay_of_the_generator(known: Survey) -> None:
+    made = work(known, hypernet=Half(), recipe="classic", weight_decay=0.1, steps=10)
+    candidate = Candidates(space(), SIGNATURE).of({"width": 3, "depth": 0, "heads": ["plain"]})
+    made.draws = lambda step, position=0: candidate  # type: ignore[assignment]
+    made.hypernet.prepare([candidate])
+    made._group()
+    mine = {name: p.detach().clone() for name, p in made.hypernet.named_parameters()}
+    decay = {name: 0.0 if name == "scale" else 0.1 for name in mine}
+    adams = {
+        name: torch.optim.Adam([p], betas=(0.5, 0.999), eps=1e-4, weight_decay=decay[name])
+        for name, p in mine.items()
+    }
+    for step in range(4):
+        made.advance()
+        for name, parameter in made.hypernet.named_parameters():
+            mine[name].grad = parameter.grad  # unclipped
+            adams[name].param_groups[0]["lr"] = 1e-3 * schedule(step, 10, 0.0)
+            adams[name].step()
+            assert torch.equal(parameter, mine[name])
+    assert mine.keys() > {"scale"}
+
+
+def test_default_recipe_is_adamw_for_all_parameters(known: Survey) -> None:
+    made = work(known, hypernet=Half())
+    made.advance()
+    assert type(made.optimiser) is torch.optim.AdamW
+    for group in made.optimiser.param_groups:
+        assert group["params"]
+        assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.9, 0.999), 1e-8, 1e-4)
+
+
+def test_new_parameters_join_their_group(known: Survey, tmp_path: Path) -> None:
+    half = Half()
+    made = work(known, hypernet=half, recipe="classic")
+    assert [len(group["params"]) for group in made.optimiser.param_groups] == [1, 0]
+    sizes = []
+    for _ in range(12):
+        made.advance()
+        generator, free = (group["params"] for group in made.optimiser.param_groups)
+        assert [id(p) for p in generator] == [id(half.scale)]
+        assert list(map(id, free)) == list(map(id, half.shared.parameters()))
+        sizes.append(len(free))
+    assert sizes[-1] > sizes[0] > 0
+    made.save(tmp_path / "checkpoint.safetensors")
+    other = work(known, hypernet=Half(), recipe="classic")
+    other.load(tmp_path / "checkpoint.safetensors")
+    assert [len(group["params"]) for group in other.optimiser.param_groups] == [1, sizes[-1]]
+
+
+def test_classic_recipe_learns_without_clipping(
+    known: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(
+        "torch.nn.utils.clip_grad_norm_",
+        lambda parameters, most: norms.append(most) or clip(parameters, most),
+    )
+    made = work(known, hypernet="shared", recipe="classic", rate=1e-2, steps=200)
+    losses = [made.advance() for _ in range(200)]
+    assert set(norms) == {float("inf")}
+    assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
 
 
 def test_grown_parameters_keep_their_momentum(known: Survey) -> None:
@@ -260,8 +381,8 @@ def test_grown_parameters_keep_their_momentum(known: Survey) -> None:
     before = {name: made.optimiser.state[p]["exp_avg"].clone() for name, p in table.items()}
     made.advance()
     grown = dict(made.hypernet.named_parameters())
-    assert [p for group in made.optimiser.param_groups for p in group["params"]] != []
-    assert {id(p) for p in made.optimiser.param_groups[0]["params"]} == set(map(id, grown.values()))
+    held = {id(p) for group in made.optimiser.param_groups for p in group["params"]}
+    assert held == set(map(id, grown.values()))
     assert any(grown[name].shape != old.shape for name, old in before.items())
     for name, old in before.items():
         new = grown[name]

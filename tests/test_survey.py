@@ -148,3 +148,38 @@ def test_a_draw_is_a_function_of_seed_and_step(known: Survey, balanced: bool) ->
     assert forwards == backwards[::-1]
     assert forwards[0::2] != forwards[1::2]
     assert forwards[0::2] != [draws(1)(step).choices for step in range(10)]
+
+
+def test_annealed_draws_begin_with_the_easiest(known: Survey) -> None:
+    candidates = Candidates(space(), SIGNATURE, remember=5000)
+    draws = Draws(candidates, known, balanced=True, annealed=100, seed=0)
+    assert [draws.ease(step) for step in (0, 25, 99, 100, 500, -1)] == [0, 0.25, 0.99, 1, 1, 1]
+
+    def widths(steps: range) -> float:
+        wide = [draws(step, i).choices["width"] == 6 for step in steps for i in range(10)]
+        return sum(wide) / len(wide)
+
+    for position in range(50):
+        easiest = draws(0, position).choices
+        assert easiest["width"] == 3
+        assert {v for name, v in easiest.items() if name.endswith("kernel")} <= {1}
+    assert 0 < widths(range(1, 30)) < widths(range(60, 100)) < 0.6
+
+
+def test_annealed_draws_end_as_all_others(known: Survey) -> None:
+    def draws(annealed: float) -> Draws:
+        candidates = Candidates(space(), SIGNATURE)
+        return Draws(candidates, known, balanced=True, annealed=annealed, seed=0)
+
+    plain, annealed = draws(0), draws(12.5)
+    for step in [*range(13, 30), -1, -4]:
+        assert annealed(step).choices == plain(step).choices
+
+
+def test_an_eased_candidate_is_the_same_candidate(known: Survey) -> None:
+    candidates = Candidates(space(), SIGNATURE)
+    eased = Draws(candidates, known, balanced=False, annealed=100, seed=0)(10)
+    assert candidates.of(eased.choices) is eased
+    other = Candidates(space(), SIGNATURE).of(eased.choices)
+    assert other.decisions == eased.decisions  # weights and all, at ease 1
+    assert (other.params, other.macs) == (eased.params, eased.macs)

@@ -95,9 +95,22 @@ class Candidates:
         self._known.move_to_end(key)
         return self._known[key]
 
-    def draw(self, rng: random.Random) -> Candidate:
-        """Return a random candidate, drawn by the space's own weights."""
-        return self.make(Draw(rng))
+    def draw(self, rng: random.Random, *, ease: float = 1.0) -> Candidate:
+        """Return a random candidate, drawn by the space's own weights.
+
+        Args:
+            rng: decides.
+            ease: below 1 the weights are those of the space's option ``ease``.
+
+        Raises:
+            SpaceError: at this ease the space draws what it does not admit at ease 1.
+        """
+        choose = Draw(rng)
+        if ease >= 1:
+            return self.make(choose)
+        self._build(self.space.with_options(ease=ease), choose)
+        # built again, so that ease has no part in what a candidate is, only in how likely it is
+        return self.of(choose.choices)
 
     def perturb(self, choices: Architecture, probability: float, rng: random.Random) -> Candidate:
         """Return a candidate with each choice drawn anew with ``probability``."""
@@ -105,8 +118,7 @@ class Candidates:
 
     def make(self, choose: Chooser) -> Candidate:
         """Return the candidate that ``choose`` decides on."""
-        with hollow_parameters(), _own_random_numbers(0):
-            module = self.space.build(choose, self.data)
+        module = self._build(self.space, choose)
         key = canonical(choose.choices)
         if key not in self._known:
             self._known[key] = _candidate(choose, module, self.data, self.device)
@@ -114,6 +126,10 @@ class Candidates:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
+
+    def _build(self, space: Space, choose: Chooser) -> nn.Module:
+        with hollow_parameters(), _own_random_numbers(0):
+            return space.build(choose, self.data)
 
 
 def _candidate(

@@ -58,12 +58,17 @@ class Config(Struct, frozen=True):
     draw: Literal["balanced", "uniform"] = "balanced"
     """candidates while fitting: each number of operations with weights equally often, or as the
     space draws"""
-    batch: int = 128
-    """examples in a step of the hypernetwork"""
+    fit_recipe: Literal["default", "classic"] = "default"
+    """how the hypernetwork is trained: AdamW with warm-up and clipping, or Adam as in SMASH"""
+    batch: int | None = None
+    """examples in a step of the hypernetwork; by default 128, classic 50"""
     meta_batch: int = 1
     """candidates in a step of the hypernetwork; their gradients are averaged"""
-    rate: float = 2e-3
-    """highest learning rate of the hypernetwork (AdamW)"""
+    rate: float | None = None
+    """highest learning rate of the hypernetwork; by default 0.002, classic 0.001"""
+    anneal: float | None = None
+    """share of the fit over which candidates go from the space's easiest to all of it, for spaces
+    with the option ease; by default 0, classic 0.5"""
     score_images: int = 1000
     """validation examples on which candidates are scored"""
     train_batch: int = 128
@@ -172,6 +177,7 @@ def check(config: Config) -> None:
         _require(config, name, lambda value: value > 0, "more than 0")
     for name in ("steps", "best_epochs", "crop", "cutout"):
         _require(config, name, lambda value: value >= 0, "0 or more")
+    _require(config, "anneal", lambda value: 0 <= value <= 1, "0 to 1")
     _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")
     _require(config, "batch", lambda value: value >= 2, "2 or more (networks normalise by batch)")
     _require(config, "train_batch", lambda value: value >= 2, "2 or more")

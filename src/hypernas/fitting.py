@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,6 @@ from hypernas.scoring import Scorer
 from hypernas.survey import Draws
 from hypernas.tasks import Task
 
-WARM_UP = 0.05
-"""share of the steps over which the learning rate rises"""
-CLIP = 5.0
-"""largest norm of the gradient"""
 RECORDS = 200
 """about how many lines the log of a fit has"""
 CHECKS = 10
@@ -38,12 +34,52 @@ CHECKS = 10
 CHECKPOINT_SECONDS = 15.0
 
 
+class FitRecipe(Struct, frozen=True):
+    """An optimiser for hypernetworks and what goes with it; the rate falls by a cosine to 0."""
+
+    rate: float
+    """highest learning rate"""
+    batch: int
+    """examples in a step"""
+    optimiser: Literal["AdamW", "Adam"]
+    """weight decay of its own, or as part of the gradient (L2)"""
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 1e-4
+    """of free parameters, which candidates use as they are"""
+    generator_decay: float = 1e-4
+    """of the parameters that generate weights"""
+    warm_up: float = 0.0
+    """share of the steps over which the learning rate rises"""
+    clip: float = math.inf
+    """largest norm of the gradient"""
+    anneal: float = 0.0
+    """share of the steps over which draws go from the space's easiest to all of it"""
+    orthogonal: bool = False
+    """free convolution weights start orthogonal"""
+
+
+RECIPES = {
+    "default": FitRecipe(rate=2e-3, batch=128, optimiser="AdamW", warm_up=0.05, clip=5.0),
+    # that of SMASH (arXiv 1708.05344), as in its authors' code
+    "classic": FitRecipe(
+        rate=1e-3,
+        batch=50,
+        optimiser="Adam",
+        betas=(0.5, 0.999),
+        eps=1e-4,
+        generator_decay=0.0,
+        anneal=0.5,
+        orthogonal=True,
+    ),
+}
+
+
 class FitOptions(Struct, frozen=True):
-    """How a hypernetwork is trained."""
+    """How a hypernetwork is trained, and for how long."""
 
     steps: int
-    rate: float = 2e-3
-    weight_decay: float = 1e-4
+    recipe: FitRecipe = RECIPES["default"]
     meta_batch: int = 1
     precision: str = "fp32"
     seed: int = 0
@@ -68,11 +104,15 @@ class Fit:
     options: FitOptions
 
     def __post_init__(self) -> None:
-        self.optimiser = torch.optim.AdamW(
-            [{"params": list(self.hypernet.parameters())}],  # a table of weights may start empty
-            lr=self.options.rate,
-            weight_decay=self.options.weight_decay,
+        recipe = self.options.recipe
+        decays = (recipe.generator_decay, recipe.weight_decay)
+        self.optimiser = getattr(torch.optim, recipe.optimiser)(
+            [{"params": [], "weight_decay": decay} for decay in decays],
+            lr=recipe.rate,
+            betas=recipe.betas,
+            eps=recipe.eps,
         )
+        self._group()
         self.step = 0
         self.skipped = 0
 
@@ -100,9 +140,10 @@ class Fit:
     def _update(self, loss: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        recipe = self.options.recipe
         for group in self.optimiser.param_groups:
-            group["lr"] = self.options.rate * schedule(self.step, self.options.steps)
-        norm = nn.utils.clip_grad_norm_(self.hypernet.parameters(), CLIP)
+            group["lr"] = recipe.rate * schedule(self.step, self.options.steps, recipe.warm_up)
+        norm = nn.utils.clip_grad_norm_(self.hypernet.parameters(), recipe.clip)
         if torch.isfinite(loss) and torch.isfinite(norm):
             self.optimiser.step()
             return
@@ -113,14 +154,22 @@ class Fit:
                 "give a smaller --rate or --precision fp32"
             )
 
+    def _group(self) -> None:
+        """Give the optimiser all parameters: first the generator's, then the free ones."""
+        generator = set(self.hypernet.generator_parameters())
+        for group, generates in zip(self.optimiser.param_groups, (True, False), strict=True):
+            group["params"] = [
+                p for p in self.hypernet.parameters() if (p in generator) is generates
+            ]
+
     def _adopt(self, grown: list[tuple[nn.Parameter | None, nn.Parameter]]) -> None:
         """Give the optimiser the parameters that the hypernetwork has made."""
         for old, new in grown:
-            group = self.optimiser.param_groups[0]
-            group["params"] = [p for p in group["params"] if p is not old] + [new]
             state = self.optimiser.state.pop(old, None) if old is not None else None
             if state:
                 self.optimiser.state[new] = {k: _enlarged(v, new) for k, v in state.items()}
+        if grown:
+            self._group()
 
     def save(self, path: Path) -> None:
         """Write everything that the next step depends on."""
@@ -138,8 +187,7 @@ class Fit:
         tensors, metadata = read_tensors(path)
         self.hypernet.load_state_dict({k: tensors[f"hypernet/{k}"] for k in metadata["order"]})
         named = dict(self.hypernet.named_parameters())
-        group = self.optimiser.param_groups[0]
-        group["params"] = list(named.values())
+        self._group()
         self.optimiser.state.clear()
         for key, value in tensors.items():
             if key.startswith("optimiser/"):
@@ -158,13 +206,18 @@ def _enlarged(state: Tensor, parameter: Tensor) -> Tensor:
     return larger
 
 
-def schedule(step: int, steps: int) -> float:
+def schedule(step: int, steps: int, warm_up: float) -> float:
     """Return the learning rate's factor: a linear rise, then half a cosine to 0.
 
-    >>> schedule(0, 1000) < schedule(49, 1000) == 1.0 > schedule(999, 1000)
+    Args:
+        step: from 0.
+        steps: in all.
+        warm_up: share of them over which the rate rises; 0 begins at its highest.
+
+    >>> schedule(0, 1000, 0.05) < schedule(49, 1000, 0.05) == 1.0 > schedule(999, 1000, 0.05)
     True
     """
-    warm = max(1, int(WARM_UP * steps))
+    warm = max(1, int(warm_up * steps))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / max(steps - warm, 1)))

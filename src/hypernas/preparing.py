@@ -15,6 +15,8 @@ from hypernas.config import COUNTS, Plan
 from hypernas.console import Voice, short
 from hypernas.errors import RunError
 from hypernas.files import write_json
+from hypernas.fitting import RECIPES
+from hypernas.presets import choose_preset, is_open
 from hypernas.survey import Survey, survey
 from hypernas.workplace import Workplace
 
@@ -30,6 +32,13 @@ def prepare(place: Workplace, voice: Voice) -> None:
     _say_data(place, voice)
     given = config.given(place.fit_batches.batches_per_epoch)
     counted = given.keys() == set(COUNTS)
+    _say_fit(place, voice)
+    if is_open(place.space) and counted:
+        voice.say(f"space {place.space.name}: its own preset; all counts are given, none is timed")
+    elif is_open(place.space):
+        voice.say(f"measuring what a step costs in each preset of space {place.space.name} …")
+        place.space, why = choose_preset(place, given, spent=time.perf_counter() - began)
+        voice.say(why)
     with voice.bar("survey") as update:
         known = survey(
             place.candidates,
@@ -85,10 +94,23 @@ def _say_data(place: Workplace, voice: Voice) -> None:
     )
 
 
+def _say_fit(place: Workplace, voice: Voice) -> None:
+    recipe, named = place.fit_recipe, RECIPES[place.config.fit_recipe]
+    annealed = f", candidates annealed over {recipe.anneal:.0%} of the steps"
+    if not recipe.anneal:
+        unable = named.anneal and place.config.anneal is None
+        annealed = f", not annealed: {place.space.name} has no option ease" if unable else ""
+    voice.say(
+        f"fit by recipe {place.config.fit_recipe}: {recipe.optimiser} {recipe.rate:g}, "
+        f"batch {recipe.batch}{annealed}"
+    )
+
+
 def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
     params = sorted(a.params for a in known.drawn)
     share = known.share(place.config.limits)
-    options = " ".join(f"{name}={value}" for name, value in place.space.options.items())
+    given = {name: value for name, value in place.space.options.items() if value is not None}
+    options = " ".join(f"{name}={value}" for name, value in given.items())
     voice.say(
         f"space {place.space.name} ({options}), {len(known.drawn)} drawn: "
         f"{short(params[0])} to {short(params[-1])} params, "

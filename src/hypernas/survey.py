@@ -147,22 +147,38 @@ class Draws:
         known: the survey; balanced draws start from its architectures.
         balanced: give each number of operations with weights the same share of the draws; else
             draw by the space's own weights.
+        annealed: steps over which the ease of the draws rises from 0 to 1; until then they are by
+            the space's own weights at that ease, for the survey knows only ease 1.
         seed: of the draws.
     """
 
     ATTEMPTS = 2
 
-    def __init__(self, candidates: Candidates, known: Survey, *, balanced: bool, seed: int) -> None:
+    def __init__(
+        self,
+        candidates: Candidates,
+        known: Survey,
+        *,
+        balanced: bool,
+        annealed: float = 0.0,
+        seed: int,
+    ) -> None:
         self.candidates = candidates
         self.groups = list(known.by_operations.items())
         self.balanced = balanced
+        self.annealed = annealed
         self.seed = seed
+
+    def ease(self, step: int) -> float:
+        """Return the ease of a step's draws, 0 to 1; steps before the first are not eased."""
+        return step / self.annealed if 0 <= step < self.annealed else 1.0
 
     def __call__(self, step: int, position: int = 0) -> Candidate:
         """Return the candidate of a step (and its position in the meta-batch)."""
         generator = rng(self.seed, "draw", step, position)
-        if not self.balanced:
-            return self.candidates.draw(generator)
+        ease = self.ease(step)
+        if ease < 1 or not self.balanced:
+            return self.candidates.draw(generator, ease=ease)
         operations, group = generator.choice(self.groups)
         parent = generator.choice(group)
         # A relative with as many operations, so that draws are not only those of the survey.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from hypernas.budget import Costs, clock
 from hypernas.candidate import Candidate, build_network
 from hypernas.config import cores
-from hypernas.fitting import Fit
+from hypernas.hypernets import Hypernet
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK
 from hypernas.survey import Survey, biggest
@@ -17,6 +18,8 @@ from hypernas.training import Trainer
 from hypernas.workplace import Workplace
 
 FIT_STEPS = 12
+STEPS = 1000
+"""of the fit that the timed steps are part of"""
 NETWORKS = 4
 TRAIN_STEPS = 3
 OVERHEAD = 25.0
@@ -26,11 +29,10 @@ OVERHEAD = 25.0
 def costs(place: Workplace, known: Survey) -> Costs:
     """Measure the costs of a run's parts on this machine; nothing of it is kept."""
     config = place.config
-    work = place.fit(place.new_hypernet(), steps=1000)
-    with torch.random.fork_rng(devices=[]):
-        step, threads = _step(place, work)
+    hypernet = place.new_hypernet()
+    step, threads = step_cost(place, hypernet)
     place.threads(1)
-    scorer = place.scorer(work.hypernet.eval())
+    scorer = place.scorer(hypernet.eval())
     block = [place.candidates.draw(rng(config.seed, "warm-up", i)) for i in range(BLOCK)]
     began = time.perf_counter()
     scorer([place.candidates.draw(rng(config.seed, "warm-up", i)) for i in range(BLOCK)])
@@ -48,16 +50,26 @@ def costs(place: Workplace, known: Survey) -> Costs:
     )
 
 
-def _step(place: Workplace, work: Fit) -> tuple[float, int]:
+@torch.random.fork_rng(devices=[])
+def step_cost(
+    place: Workplace, hypernet: Hypernet, *, repeats: int = FIT_STEPS
+) -> tuple[float, int]:
     """Return the seconds of a fit step, and the number of threads with which it takes these.
 
     More threads are not always faster: on a machine that does other work they wait for each other.
+
+    Args:
+        place: has the space, its survey and the data.
+        hypernet: is trained a little.
+        repeats: steps over which the mean is taken.
     """
+    work = place.fit(hypernet, steps=STEPS)
+    work.step = math.ceil(place.fit_recipe.anneal * STEPS)  # eased steps would cost too little
     tried = [place.config.threads] if place.config.threads else sorted({1, cores()})
     taken = []
     for threads in tried:
         place.threads(threads)
-        taken.append((clock(lambda _: work.advance(), range(FIT_STEPS)), threads))
+        taken.append((clock(lambda _: work.advance(), range(repeats)), threads))
     return min(taken)
 
 

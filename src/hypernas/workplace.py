@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from hypernas import hypernets
@@ -25,9 +26,9 @@ from hypernas.data import (
     load,
     split,
 )
-from hypernas.errors import RunError
+from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, read_tensors
-from hypernas.fitting import Fit, FitOptions
+from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
 from hypernas.results import Struct
 from hypernas.scoring import Scorer
@@ -152,10 +153,17 @@ class Workplace:
         """The search space.
 
         Raises:
+            ConfigError: the user sets its ease.
             RunError: it is not the one that the run was made with.
         """
         if not (self.folder / "space.json").exists():
-            return find(self.config.space, self.config.options)
+            found = find(self.config.space, self.config.options)
+            if "ease" in self.config.options:
+                raise ConfigError(
+                    f"--set ease={self.config.options['ease']}: ease rises while fitting and is 1 "
+                    "elsewhere; leave it out, and give --anneal 0.5 for half of the steps"
+                )
+            return found
         kept = read_json(self.folder / "space.json", SpaceRecord)
         found = find(self._source(kept), kept.options)
         if found.digest != kept.digest:
@@ -208,9 +216,29 @@ class Workplace:
         )
 
     @cached_property
+    def fit_recipe(self) -> FitRecipe:
+        """How the hypernetwork is trained: a named recipe, and what the user gave in its place.
+
+        Raises:
+            ConfigError: annealing is asked for where the space has no ease.
+        """
+        config = self.config
+        own = {name: getattr(config, name) for name in ("rate", "batch", "anneal")}
+        given = {name: value for name, value in own.items() if value is not None}
+        recipe = msgspec.structs.replace(RECIPES[config.fit_recipe], **given)
+        if not recipe.anneal or "ease" in self.space.options:
+            return recipe
+        if config.anneal:
+            raise ConfigError(
+                f"--anneal {config.anneal:g}: space {self.space.name!r} has no option ease to "
+                "begin small with; leave --anneal out"
+            )
+        return msgspec.structs.replace(recipe, anneal=0.0)
+
+    @cached_property
     def fit_batches(self) -> Batches:
         """Augmented batches that the hypernetwork is trained on."""
-        return self.batches(self.splits.fit, self.config.batch, augment=True)
+        return self.batches(self.splits.fit, self.fit_recipe.batch, augment=True)
 
     @cached_property
     def train_batches(self) -> Batches:
@@ -260,13 +288,17 @@ class Workplace:
 
     def fit(self, hypernet: Hypernet, steps: int) -> Fit:
         """Return the training of a hypernetwork over ``steps``."""
-        config = self.config
+        config, recipe = self.config, self.fit_recipe
         draws = Draws(
-            self.candidates, self.survey, balanced=config.draw == "balanced", seed=config.seed
+            self.candidates,
+            self.survey,
+            balanced=config.draw == "balanced",
+            annealed=recipe.anneal * steps,
+            seed=config.seed,
         )
         options = FitOptions(
             steps=steps,
-            rate=config.rate,
+            recipe=recipe,
             meta_batch=config.meta_batch,
             precision=config.precision,
             seed=config.seed,

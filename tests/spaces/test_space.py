@@ -176,3 +176,13 @@ def test_the_example_in_the_repository_works() -> None:
 def test_a_space_may_be_made_in_python() -> None:
     space = Space("mine", lambda choose, data: nn.Sequential(nn.Flatten(), nn.Linear(192, 2)))
     assert Candidates(space, DATA).of({}).macs == 384
+
+
+def test_options_can_be_changed_for_a_copy(file: Path) -> None:
+    space = find(f"{file}:mine", {"width": 2})
+    other = space.with_options(act="tanh")
+    assert other.options == {"width": 2, "act": "tanh", "deep": 1}
+    assert space.options["act"] == "relu"
+    assert other.digest != space.digest
+    with pytest.raises(SpaceError, match="no option 'depth'; it has width, act, deep"):
+        space.with_options(depth=3)

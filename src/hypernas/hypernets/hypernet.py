@@ -43,6 +43,10 @@ class Hypernet(nn.Module, ABC):
         """
         return []
 
+    def generator_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that generate weights; the rest are free, used as they are."""
+        return list(self.parameters())
+
     def untrained(self, candidate: Candidate) -> list[str]:
         """Return the names of the candidate's parameters for which nothing was ever fitted."""
         return []

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -54,6 +54,19 @@ class Space:
         """Digest of the source file and the options: equal digests mean the same space."""
         text = self.file.read_bytes() + msgspec.json.encode(self.options, order="sorted")
         return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Values for the option ``preset``, from the smallest to the largest; most have none."""
+        return getattr(self.function, "presets", ())
+
+    def with_options(self, **changes: Any) -> Space:
+        """Return the same space with other values for some options.
+
+        Raises:
+            SpaceError: no such option, or a value of another type.
+        """
+        return replace(self, options=_resolve(self.name, self.function, self.options | changes))
 
     def build(self, choose: Chooser, data: Signature) -> nn.Module:
         """Return the module for what ``choose`` decides.
