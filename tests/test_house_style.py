@@ -59,6 +59,25 @@ def test_public_functions_are_documented_and_typed() -> None:
     assert missing == []
 
 
+def test_pickles_are_read_in_one_place_only() -> None:
+    """A pickle can run anything when it is loaded; see ``data/guarded_pickle.py``."""
+    loaders = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {(path.name, name) for name in names if name.split(".")[0] in loaders}
+            found |= {(path.name, name) for name in names if name == "pickletools"}
+        text = path.read_text()
+        words = ("allow_pickle=True", "torch.load(", "weights_only=False", "read_pickle(path: ")
+        found |= {(path.name, word) for word in words if word in text}
+    assert found == {
+        ("guarded_pickle.py", "pickletools"),
+        ("guarded_pickle.py", "read_pickle(path: "),
+    }
+
+
 def test_import_is_quick_and_quiet() -> None:
     code = "import sys, hypernas; assert 'torch' not in sys.modules; print(hypernas.__all__[0])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -60,5 +60,7 @@ def folder_for(data: str) -> Path:
 
     >>> folder_for("path/to/flowers/").as_posix()
     'runs/flowers'
+    >>> folder_for("stl10:3").as_posix()
+    'runs/stl10-3'
     """
-    return Path("runs") / Path(data).stem
+    return Path("runs") / Path(data).stem.replace(":", "-")

@@ -204,15 +204,13 @@ def in_full(config: Config) -> Config:
 
     A run folder can then be asked from any other folder.
     """
-    from hypernas.data import known as known_data  # late: it imports torch
+    from hypernas import data  # late: it imports torch
 
-    data, space = config.data, config.space
-    if Path(data).exists() and data not in {name for name, *_ in known_data()}:
-        data = str(Path(data).resolve())
+    space = config.space
     if ".py:" in space:
         file, function = space.rsplit(":", 1)
         space = f"{Path(file).resolve()}:{function}"
-    return msgspec.structs.replace(config, data=data, space=space)
+    return msgspec.structs.replace(config, data=data.in_full(config.data), space=space)
 
 
 def _require(config: Config, name: str, holds: Any, expected: str) -> None:

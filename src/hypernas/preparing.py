@@ -88,8 +88,9 @@ def _say_data(place: Workplace, voice: Voice) -> None:
     data = place.data
     left_out = f", {data.skipped} damaged files left out" if data.skipped else ""
     shape = "×".join(map(str, data.input_shape))
+    views = f" in {data.views} views" if data.views > 1 else ""
     voice.say(
-        f"data {data.name}: {len(data.classes)} classes, images {shape}; {data.fit} to fit, "
+        f"data {data.name}: {len(data.classes)} classes, images {shape}{views}; {data.fit} to fit, "
         f"{data.validation} to choose by, {data.test} to test{left_out}"
     )
 

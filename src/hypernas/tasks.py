@@ -5,6 +5,7 @@ Nothing outside this file knows of cross-entropy or of images.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -18,7 +19,8 @@ class Signature(Struct, frozen=True):
     """What a search space must know of the data: ``data.input_shape`` and ``data.outputs``."""
 
     input_shape: tuple[int, ...]
-    """shape of one example without the batch: (channels, height, width) for images"""
+    """shape of one example without the batch: (channels, height, width) for images,
+    (channels, depth, height, width) for volumes"""
     outputs: int
     """number of values the network returns for an example: the classes"""
 
@@ -36,6 +38,10 @@ class Task(Protocol):
 
     def judge(self, outputs: Outputs, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the correctness (0 or 1) of each example, both of shape (batch,)."""
+        ...
+
+    def over_views(self, outputs: Outputs, views: int) -> Outputs:
+        """Return one output an example from those of its views, (batch * views, ...)."""
         ...
 
     def example_input(self, signature: Signature) -> Tensor:
@@ -57,6 +63,14 @@ class Classification:
         logits = (outputs[-1] if isinstance(outputs, tuple) else outputs).float()
         losses = F.cross_entropy(logits, targets, reduction="none")
         return losses, (logits.argmax(1) == targets).float()
+
+    def over_views(self, outputs: Outputs, views: int) -> Outputs:
+        """Return the logs of the last exit's mean probabilities over views, (batch, classes)."""
+        if views == 1:
+            return outputs
+        logits = (outputs[-1] if isinstance(outputs, tuple) else outputs).float()
+        logs = logits.log_softmax(1).view(-1, views, logits.shape[1])
+        return logs.logsumexp(1) - math.log(views)
 
     def example_input(self, signature: Signature) -> Tensor:
         """Return two images of noise, the same each time."""

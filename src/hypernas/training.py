@@ -174,13 +174,16 @@ class Trainer:
 def measure(
     module: nn.Module, batches: Batches, task: Task, *, precision: str = "fp32"
 ) -> Measured:
-    """Return accuracy and mean loss of ``module`` over all examples, with its own statistics."""
+    """Return accuracy and mean loss of ``module`` over all examples, with its own statistics.
+
+    An example of several views is judged by the mean of their probabilities.
+    """
     module.eval()
     losses, right = [], []
     for images, targets in batches.in_order():
         with autocast(images.device, precision):
             outputs = module(images)
-        loss, correct = task.judge(outputs, targets)
+        loss, correct = task.judge(task.over_views(outputs, batches.views), targets)
         losses.append(loss)
         right.append(correct)
     return Measured(accuracy=torch.cat(right).mean().item(), loss=torch.cat(losses).mean().item())

@@ -40,6 +40,8 @@ from hypernas.training import Recipe
 SCORE_BATCH = 250
 """validation examples that are normalised together when scoring"""
 MEASURE_BATCH = 500
+MIRRORED = ("fashion-mnist", "modelnet10", "modelnet40")
+"""data sets without colours whose examples may be mirrored"""
 
 
 class DataRecord(Struct, frozen=True):
@@ -55,6 +57,7 @@ class DataRecord(Struct, frozen=True):
     skipped: int
     normalisation: Normalisation
     augmentation: Augmentation
+    views: int = 1
 
 
 class SpaceRecord(Struct, frozen=True):
@@ -127,16 +130,17 @@ class Workplace:
             skipped=len(self.dataset.skipped),
             normalisation=Normalisation.of(splits.fit),
             augmentation=self._augmentation(),
+            views=splits.fit.views,
         )
 
     def _augmentation(self) -> Augmentation:
         """Return what was asked for, else what suits the data.
 
         Photographs may be mirrored; grey images are often digits or letters, which may not, but
-        the clothes of Fashion-MNIST may.
+        the clothes of Fashion-MNIST and the objects of ModelNet may.
         """
         config, shape = self.config, self.dataset.signature.input_shape
-        mirrored = shape[0] == 3 or self.dataset.name == "fashion-mnist"
+        mirrored = shape[0] == 3 or self.dataset.name in MIRRORED
         return Augmentation(
             flip=mirrored if config.flip is None else config.flip,
             crop=min(shape[1:]) // 8 if config.crop is None else config.crop,

@@ -68,6 +68,20 @@ def test_preprocess_and_docstring() -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_volumes_are_normalised_by_channel() -> None:
+    text = source_of(
+        nn.Sequential(nn.Linear(4, 2)),
+        docstring="Volumes.",
+        input_shape=(2, 3, 4, 4),
+        classes=["a", "b"],
+        normalisation=([0.5, 0.0], [0.5, 1.0]),
+    )
+    volumes = torch.full((2, 2, 3, 4, 4), 255, dtype=torch.uint8)
+    volumes[:, 1] = 0
+    expected = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1).expand(2, 2, 3, 4, 4)
+    torch.testing.assert_close(run(text).preprocess(volumes), expected)
+
+
 def test_ruff_would_write_it_alike(tmp_path: Path) -> None:
     ruff = Path(sys.executable).with_name("ruff")
     if not ruff.exists():

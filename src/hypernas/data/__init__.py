@@ -4,7 +4,7 @@ from hypernas.data.augmentation import Augmentation
 from hypernas.data.batches import Batches, Normalisation
 from hypernas.data.download import fetch
 from hypernas.data.examples import Dataset, Examples
-from hypernas.data.sources import Known, known, load
+from hypernas.data.sources import Known, in_full, known, load
 from hypernas.data.splits import Splits, split
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Normalisation",
     "Splits",
     "fetch",
+    "in_full",
     "known",
     "load",
     "split",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from hypernas.data.examples import Dataset, Examples
+from hypernas.data.npz import read_arrays, require_arrays
 from hypernas.errors import DataError
 
 MOST_CHANNELS = 4
-LAYOUTS = f"(n, H, W), (n, H, W, C) or (n, C, H, W) with C of 1 to {MOST_CHANNELS}"
+LAYOUTS = (
+    f"(n, H, W), (n, H, W, C) or (n, C, H, W) with C of 1 to {MOST_CHANNELS}, or volumes "
+    "(n, C, D, H, W)"
+)
 
 
 def load_npz(path: Path) -> Dataset:
@@ -24,11 +26,11 @@ def load_npz(path: Path) -> Dataset:
     Raises:
         DataError: the file is damaged, an array is missing, or one cannot be used.
     """
-    arrays = _read(path)
-    _require_pair(path, arrays, "images", "labels")
+    arrays = read_arrays(path, ("images", "labels", "test_images", "test_labels"))
+    require_arrays(path, arrays, "images", "labels")
     has_test = bool({"test_images", "test_labels"} & arrays.keys())
     if has_test:
-        _require_pair(path, arrays, "test_images", "test_labels")
+        require_arrays(path, arrays, "test_images", "test_labels")
     names = ["images", "test_images"] if has_test else ["images"]
     for name in names:
         _require_range(arrays[name], f"{path}: {name}")
@@ -44,13 +46,15 @@ def load_npz(path: Path) -> Dataset:
 
 
 def channels_first(images: np.ndarray, where: str) -> np.ndarray:
-    """Return ``images`` of any of the three layouts as (n, C, H, W).
+    """Return ``images`` of any of the four layouts as (n, C, H, W) or (n, C, D, H, W).
 
     Raises:
         DataError: the shape is none of them, or could be two of them.
     """
     if images.ndim == 3 and images.size:
         return images[:, None]
+    if images.ndim == 5 and images.size and images.shape[1] <= MOST_CHANNELS:
+        return images
     if images.ndim != 4 or not images.size:
         raise DataError(f"{where} has shape {images.shape}; expected {LAYOUTS}, none of them zero")
     first, last = images.shape[1] <= MOST_CHANNELS, images.shape[3] <= MOST_CHANNELS
@@ -60,8 +64,8 @@ def channels_first(images: np.ndarray, where: str) -> np.ndarray:
     return images if first else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
-def paired(images: np.ndarray, labels: np.ndarray, where: str) -> Examples:
-    """Join ``images`` (n, C, H, W) and ``labels``, which must be n integers from 0 on.
+def paired(images: np.ndarray, labels: np.ndarray, where: str, *, views: int = 1) -> Examples:
+    """Join ``images`` (n, V * C, *spatial) and ``labels``, which must be n integers from 0 on.
 
     Raises:
         DataError: the labels are of another type, shape or number, or negative.
@@ -79,7 +83,7 @@ def paired(images: np.ndarray, labels: np.ndarray, where: str) -> Examples:
         )
     if labels.min() < 0:
         raise DataError(f"{where} hold {labels.min()}; number the classes from 0 to K-1")
-    return Examples(images, labels.astype(np.int64))
+    return Examples(images, labels.astype(np.int64), views)
 
 
 def class_count(labels: np.ndarray, where: str) -> int:
@@ -102,16 +106,33 @@ def class_count(labels: np.ndarray, where: str) -> int:
     return len(present)
 
 
+def classified(dataset: Dataset, where: Path) -> Dataset:
+    """Return ``dataset`` if its examples and class names fit each other.
+
+    Raises:
+        DataError: a class has no example to learn from, or the test set is of another kind.
+    """
+    outputs = class_count(dataset.train.labels, f"{where}: labels")
+    if outputs != len(dataset.classes):
+        raise DataError(
+            f"{where}: labels are of {outputs} classes, but {dataset.name} has "
+            f"{len(dataset.classes)}; get the files again"
+        )
+    if dataset.test is not None:
+        require_same(dataset.train, dataset.test, outputs, f"{where}: test ")
+    return dataset
+
+
 def require_same(train: Examples, test: Examples, outputs: int, where: str) -> None:
     """Refuse a test set whose images or labels are not of the training set's kind.
 
     Raises:
         DataError: the image shapes differ or a test label is none of the ``outputs`` classes.
     """
-    if train.images.shape[1:] != test.images.shape[1:]:
+    if (train.shape, train.views) != (test.shape, test.views):
         raise DataError(
-            f"{where}images are {test.images.shape[1:]} (C, H, W), those to learn from "
-            f"{train.images.shape[1:]}; store both in one size"
+            f"{where}images are {_form(test)}, those to learn from {_form(train)}; "
+            "store both in one size"
         )
     if test.labels.max() >= outputs:
         raise DataError(
@@ -120,28 +141,9 @@ def require_same(train: Examples, test: Examples, outputs: int, where: str) -> N
         )
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays that are used, and the names of the others as empty arrays."""
-    wanted = ("images", "labels", "test_images", "test_labels")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {n: file[n] if n in wanted else np.empty(0) for n in file.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, TypeError) as error:
-        why = "holds Python objects" if "Object arrays" in str(error) else "cannot be read"
-        raise DataError(
-            f"{path} {why} as .npz ({type(error).__name__}); "
-            "write it again with numpy.savez(FILE, images=..., labels=...) from plain arrays"
-        ) from error
-
-
-def _require_pair(path: Path, arrays: dict[str, np.ndarray], *names: str) -> None:
-    for name in names:
-        if name not in arrays:
-            held = ", ".join(arrays) or "nothing"
-            raise DataError(
-                f"{path} has no array {name!r} (it holds: {held}); "
-                f"store {' and '.join(names)} with numpy.savez"
-            )
+def _form(examples: Examples) -> str:
+    views = f" in {examples.views} views" if examples.views > 1 else ""
+    return f"{examples.shape} ({'C, H, W' if len(examples.shape) == 3 else 'C, D, H, W'}){views}"
 
 
 def _require_range(images: np.ndarray, where: str) -> None:

@@ -1,6 +1,7 @@
 """Batches on the device: uint8 there once, normalised and augmented batch by batch.
 
-Shapes: B examples a batch, C channels, H rows, W columns.
+Shapes: B examples a batch, V views of each, C channels; *spatial* is (H, W) of images and
+(D, H, W) of volumes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypernas.data.augmentation import Augmentation, Draws, augmented, cut_out
+from hypernas.data.augmentation import Augmentation, Draws, VolumeDraws, augmented, cut_out
 from hypernas.data.examples import Examples
 from hypernas.data.storage import chunks
 from hypernas.errors import DataError
@@ -29,12 +30,14 @@ class Normalisation(Struct, frozen=True):
     @classmethod
     def of(cls, examples: Examples) -> Normalisation:
         """Measure them over ``examples``; exact sums, so the same however they are chunked."""
-        images = examples.images
-        total, squares = np.zeros((2, images.shape[1]), np.uint64)
+        images, channels = examples.images, examples.shape[0]
+        total, squares = np.zeros((2, channels), np.uint64)
         for part in chunks(images):
-            total += images[part].sum(axis=(0, 2, 3), dtype=np.uint64)
-            squares += np.square(images[part], dtype=np.uint16).sum((0, 2, 3), dtype=np.uint64)
-        count = images.size // images.shape[1]
+            views = images[part].reshape(-1, *examples.shape)
+            axes = (0, *range(2, views.ndim))
+            total += views.sum(axis=axes, dtype=np.uint64)
+            squares += np.square(views, dtype=np.uint16).sum(axes, dtype=np.uint64)
+        count = images.size // channels
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # at least one grey level
         return cls(mean=tuple((mean / 255).tolist()), std=tuple((deviation / 255).tolist()))
@@ -55,15 +58,17 @@ class Batches:
     augmentation: Augmentation | None = None
     device: str | torch.device = "cpu"
     channels_last: bool = False
-    """the memory format of the images; the shape is (B, C, H, W) all the same"""
+    """the memory format of images, not of volumes; the shape is (B, C, H, W) all the same"""
     dtype: torch.dtype = torch.float32
     images: Tensor = field(init=False, repr=False)
-    """uint8, (n, C, H, W), on the device"""
+    """uint8, (n * V, C, *spatial), on the device, the views of an example one after the other"""
     labels: Tensor = field(init=False, repr=False)
     """int64, (n,), on the device"""
+    views: int = field(init=False)
+    """V"""
 
     def __post_init__(self, examples: Examples) -> None:
-        channels = examples.images.shape[1]
+        channels, *spatial = examples.shape
         if not len(examples) or self.batch_size < 1:
             raise DataError(
                 f"cannot make batches of {self.batch_size} from {len(examples)} examples; "
@@ -74,11 +79,14 @@ class Batches:
                 f"the normalisation is of {len(self.normalisation.mean)} channels, the images have "
                 f"{channels}; measure it with Normalisation.of(fit examples)"
             )
-        self.images = _tensor(examples.images).to(self.device)
+        self.views = examples.views
+        images = _tensor(examples.images).to(self.device)
+        self.images = images.view(-1, *examples.shape) if self.views > 1 else images
         self.labels = _tensor(examples.labels).to(self.device)
         mean, std = (torch.tensor(v) for v in (self.normalisation.mean, self.normalisation.std))
-        self._scale = (1 / (255 * std)).view(-1, 1, 1).to(self.device)
-        self._shift = (-mean / std).view(-1, 1, 1).to(self.device)
+        ones = [1] * len(spatial)
+        self._scale = (1 / (255 * std)).view(-1, *ones).to(self.device)
+        self._shift = (-mean / std).view(-1, *ones).to(self.device)
         self._orders: dict[tuple[int, str], tuple[int, Tensor]] = {}
 
     def __len__(self) -> int:
@@ -93,33 +101,41 @@ class Batches:
     def random(self, seed: int, purpose: str, step: int) -> tuple[Tensor, Tensor]:
         """Return batch number ``step`` of an endless shuffled and augmented stream.
 
-        Each epoch is a permutation of the examples without its last partial batch.
+        Each epoch is a permutation of the examples without its last partial batch; each example
+        shows one of its views, drawn at random.
 
         Returns:
-            images (B, C, H, W) of ``dtype`` and labels (B,), B the batch size or, if there are
+            images (B, C, *spatial) of ``dtype`` and labels (B,), B the batch size or, if there are
             fewer, the number of all examples.
         """
         epoch, position = divmod(step, self.batches_per_epoch)
         start = position * self.batch_size
         indices = self._order(seed, purpose, epoch)[start : start + self.batch_size]
-        images, labels = self._take(indices)
+        images, labels = self._take(indices, self._drawn_views(len(indices), seed, purpose, step))
         if self.augmentation is None:
             return self._laid_out(self._normalised(images)), labels
         generator = torch_generator(seed, purpose, "augment", step)
-        draws = Draws.of(self.augmentation, images.shape, generator).to(self.device)
+        kind = Draws if images.ndim == 4 else VolumeDraws
+        draws = kind.of(self.augmentation, images.shape, generator).to(self.device)
         images = self._normalised(augmented(images, self.augmentation, draws))
         return self._laid_out(cut_out(images, self.augmentation.cutout, draws)), labels
 
     def fixed(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the examples at ``indices`` (int64, (B,)) without augmentation."""
+        """Return the first view of the examples at ``indices`` (int64, (B,)), not augmented."""
         images, labels = self._take(indices.to(self.device))
         return self._laid_out(self._normalised(images)), labels
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all examples in order without augmentation, the last batch perhaps smaller."""
-        for start in range(0, len(self), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield self._laid_out(self._normalised(self.images[part])), self.labels[part]
+        """Yield all examples in order without augmentation, the last batch perhaps smaller.
+
+        All views of an example come one after the other: images (B * V, C, *spatial) with labels
+        (B,), where B * V is at most the batch size (but B at least 1).
+        """
+        count = max(1, self.batch_size // self.views)
+        for start in range(0, len(self), count):
+            stop = start + count
+            images = self.images[start * self.views : stop * self.views]
+            yield self._laid_out(self._normalised(images)), self.labels[start:stop]
 
     def _order(self, seed: int, purpose: str, epoch: int) -> Tensor:
         """Return the epoch's permutation, drawn on the CPU so that all devices see the same."""
@@ -130,16 +146,24 @@ class Batches:
             self._orders[seed, purpose] = (epoch, order)
         return order
 
-    def _take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return uint8 images (B, C, H, W) and labels (B,); 20 times faster than indexing."""
-        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
+    def _drawn_views(self, count: int, seed: int, purpose: str, step: int) -> Tensor | int:
+        """Return the view (B,) that each of ``count`` examples shows at this step."""
+        if self.views == 1:
+            return 0
+        generator = torch_generator(seed, purpose, "view", step)
+        return torch.randint(self.views, (count,), generator=generator).to(self.device)
+
+    def _take(self, indices: Tensor, view: Tensor | int = 0) -> tuple[Tensor, Tensor]:
+        """Return uint8 images (B, C, *spatial) and labels (B,); 20 times faster than indexing."""
+        places = indices if self.views == 1 else indices * self.views + view
+        return self.images.index_select(0, places), self.labels.index_select(0, indices)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        """Return uint8 images (B, C, H, W) as float32 with mean 0 and deviation 1."""
+        """Return uint8 images (B, C, *spatial) as float32 with mean 0 and deviation 1."""
         return images.to(torch.float32).mul_(self._scale).add_(self._shift)
 
     def _laid_out(self, images: Tensor) -> Tensor:
-        """Return float32 images (B, C, H, W) in the type and memory format asked for."""
+        """Return float32 images (B, C, *spatial) in the type and memory format asked for."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return images.to(self.dtype).contiguous(memory_format=layout)
 

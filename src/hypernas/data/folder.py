@@ -74,6 +74,13 @@ def load_folder(root: Path, options: Options | None = None) -> Dataset:
     return Dataset(name, loaded["train"], loaded.get("test"), classes, tuple(skipped))
 
 
+def holds_images(folder: Path) -> bool:
+    """Say whether the first class folder of ``folder`` or of its ``train/`` has an image file."""
+    roots = (root for root in (folder / "train", folder) if root.is_dir())
+    classes = next((found for root in roots if (found := _subfolders(root))), [])
+    return bool(classes and _image_files(classes[0]))
+
+
 def find_parts(root: Path) -> dict[str, Path]:
     """Return the folders of the splits: of ``train`` and perhaps ``test``, or ``root`` for train.
 

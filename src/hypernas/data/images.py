@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from hypernas.data.examples import Examples
 from hypernas.data.storage import allocate
+from hypernas.errors import DataError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 EXTENSIONS |= {".ppm", ".pgm", ".pbm", ".pnm"}
@@ -74,14 +75,24 @@ def resize(image: Image.Image, size: int) -> Image.Image:
 
 
 def resized(examples: Examples, size: int, folder: Path | None = None) -> Examples:
-    """Return ``examples`` with each image resized to (C, ``size``, ``size``)."""
+    """Return ``examples`` with each image resized to (C, ``size``, ``size``).
+
+    Raises:
+        DataError: the examples are volumes.
+    """
+    if len(examples.shape) != 3:
+        shape = "x".join(map(str, examples.shape[1:]))
+        raise DataError(
+            f"--image-size {size} is for images, not for volumes of {shape}; leave it out, or "
+            "store the volumes in another size"
+        )
     count, channels, *sides = examples.images.shape
     if sides == [size, size]:
         return examples
     images = allocate((count, channels, size, size), folder)
     for index in np.ndindex(count, channels):
         images[index] = resize(Image.fromarray(examples.images[index]), size)
-    return Examples(images, examples.labels)
+    return Examples(images, examples.labels, examples.views)
 
 
 def read_each(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 
 from hypernas.data.arrays import load_npz
 from hypernas.data.examples import Dataset, Examples
-from hypernas.data.folder import HINT, Options, load_folder
+from hypernas.data.folder import HINT, Options, holds_images, load_folder
+from hypernas.data.formats import FORMATS, Found, recognised, require_folds
 from hypernas.data.idx import holds_idx, load_idx
 from hypernas.data.images import resized
 from hypernas.data.places import home, places
@@ -62,12 +64,13 @@ def load(
 ) -> Dataset:
     """Load a data set by its name or path.
 
-    A path is a folder of IDX files, a folder of images (see :mod:`hypernas.data.folder`) or an
-    ``.npz`` file (see :func:`hypernas.data.arrays.load_npz`).
+    A path is a folder of images (see :mod:`hypernas.data.folder`), of IDX files or of a public
+    data set's files (see :mod:`hypernas.data.formats`), one of those files, or an ``.npz`` file of
+    your own (see :func:`hypernas.data.arrays.load_npz`).
 
     Args:
-        name_or_path: ``digits``, ``fashion-mnist``, a path, or a folder or ``.npz`` file of
-            $HYPERNAS_DATA by its name.
+        name_or_path: a name that :func:`known` lists, a path, or a folder or ``.npz`` file of
+            $HYPERNAS_DATA by its name. ``:3`` at the end is fold 3 of a data set that has folds.
         image_size: side in pixels: the shorter side is scaled to it, then the centre is cropped.
         skip_bad: leave damaged image files out and list them in ``Dataset.skipped``.
         cache: folder that keeps the decoded images of a folder for the next load.
@@ -80,21 +83,81 @@ def load(
     """
     if image_size is not None and image_size < 1:
         raise DataError(f"--image-size {image_size} is no size; give the side in pixels, 1 or more")
-    if name_or_path in _PUBLIC:
-        dataset = _PUBLIC[name_or_path].load()
+    name, fold = _fold(name_or_path)
+    if name in _PUBLIC:
+        require_folds(0, name, fold)
+        dataset = _PUBLIC[name].load()
     else:
-        dataset = _load_path(_find(name_or_path), Options(image_size, skip_bad, cache))
+        found = _look(name) or _missing(name) if name in PUBLISHED else _find(name)
+        dataset = _load_found(found, fold, Options(image_size, skip_bad, cache))
     return dataset if image_size is None else _resized(dataset, image_size, cache)
 
 
 def known() -> list[Known]:
     """Return the data sets that have a name, and whether each is on this machine."""
-    return [_known(name, public) for name, public in sorted(_PUBLIC.items())]
+    described = [_known(name, public) for name, public in _PUBLIC.items()]
+    return sorted([*described, *map(_published, PUBLISHED)])
+
+
+def in_full(name_or_path: str) -> str:
+    """Return what means the same data from every folder: a path here in full, a name as it is."""
+    name, _ = _fold(name_or_path)
+    path = Path(name)
+    published = name in PUBLISHED
+    here = _held(path, name) is not None if published else name not in _PUBLIC and path.exists()
+    return f"{path.resolve()}{name_or_path.removeprefix(name)}" if here else name_or_path
+
+
+def _fold(name: str) -> tuple[str, int | None]:
+    """Split ``stl10:3`` into a name and a fold; what exists as a path has none."""
+    match = re.fullmatch(r"(.+):(\d+)", name)
+    if match is None or Path(name).exists():
+        return name, None
+    return match[1], int(match[2])
 
 
 def _known(name: str, public: _Public) -> Known:
     found = public.find()
     return Known(name, public.description, found is not None, found or public.way)
+
+
+def _published(name: str) -> Known:
+    found = _look(name)
+    if found is None:
+        return Known(name, PUBLISHED[name], False, f"put into {home() / name} {_files(name)}")
+    where = f"{found.folder} ({found.format.version})" if isinstance(found, Found) else str(found)
+    return Known(name, PUBLISHED[name], True, where)
+
+
+def _files(name: str) -> str:
+    """Return the files of a published data set, one format after the other, in words."""
+    return ", or ".join(form.listed for form in FORMATS if form.name == name)
+
+
+def _held(place: Path, name: str) -> Found | Path | None:
+    """Return what ``place`` holds of a published data set: its files, or images if of its name."""
+    found = recognised(place, name)
+    return place if found is None and place.name == name and holds_images(place) else found
+
+
+def _look(name: str) -> Found | Path | None:
+    """Return where a published data set is: its own files, a folder of images or an .npz file.
+
+    A folder of its name here comes first, then the usual places.
+    """
+    for place in (Path(name), *places(name)):
+        if (found := _held(place, name)) is not None:
+            return found
+    arrays = home() / f"{name}.npz"
+    return arrays if arrays.is_file() else None
+
+
+def _missing(name: str) -> Path:
+    looked = ", ".join(str(place) for place in places(name))
+    raise DataError(
+        f"{name} is not on this machine (looked in {looked}); put its files into {home() / name}: "
+        f"{_files(name)}"
+    )
 
 
 def _find(name: str) -> Path:
@@ -103,10 +166,11 @@ def _find(name: str) -> Path:
     for candidate in (path, home() / path, home() / f"{name}.npz"):
         if name and candidate.exists():
             return candidate
-    close = difflib.get_close_matches(name, [*_PUBLIC, *_beside(path)], n=1)
+    names = sorted([*_PUBLIC, *PUBLISHED])
+    close = difflib.get_close_matches(name, [*names, *_beside(path)], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise DataError(
-        f"{name!r} is neither a known data set ({', '.join(sorted(_PUBLIC))}) nor a path here or "
+        f"{name!r} is neither a known data set ({', '.join(names)}) nor a path here or "
         f"in {home()}.{hint}"
     )
 
@@ -117,6 +181,15 @@ def _beside(path: Path) -> list[str]:
         return [str(entry) for entry in itertools.islice(path.parent.iterdir(), 1000)]
     except OSError:
         return []
+
+
+def _load_found(found: Found | Path, fold: int | None, options: Options) -> Dataset:
+    if isinstance(found, Path):
+        found = recognised(found) or found
+    if isinstance(found, Found):
+        return found.load(fold)
+    require_folds(0, found.name, fold)
+    return _load_path(found, options)
 
 
 def _load_path(path: Path, options: Options) -> Dataset:
@@ -157,6 +230,16 @@ def _load_fashion() -> Dataset:
         )
     return load_idx(Path(folder), name="fashion-mnist", classes=FASHION_CLASSES)
 
+
+PUBLISHED = {
+    "cifar10": "50,000 + 10,000 colour 32x32 images, 10 classes",
+    "cifar100": "50,000 + 10,000 colour 32x32 images, 100 classes",
+    "imagenet32": "1,281,167 + 50,000 colour 32x32 images, 1,000 classes",
+    "modelnet10": "3,991 + 908 objects as 32x32x32 voxels in 24 or 12 rotations, 10 classes",
+    "modelnet40": "9,843 + 2,468 objects as 32x32x32 voxels in 24 or 12 rotations, 40 classes",
+    "stl10": "5,000 + 8,000 colour 96x96 images, 10 classes; stl10:0 to stl10:9 are its folds",
+}
+"""data sets that are found by the files they are published as, and what each is"""
 
 _PUBLIC = {
     "digits": _Public(

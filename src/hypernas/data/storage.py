@@ -51,15 +51,16 @@ def require_disk(shape: tuple[int, ...], folder: Path) -> None:
 def allocate(shape: tuple[int, ...], folder: Path | None = None) -> np.ndarray:
     """Return a uint8 array of ``shape`` whose values are to be written.
 
-    An array of more than half of the free memory lies in a nameless file of ``folder`` (or of the
-    system's temporary folder) that disappears with the array.
+    An array of more than half of the free memory lies in a nameless file of ``folder`` (or, without
+    one that may be written, of the system's temporary folder) that disappears with the array.
 
     Raises:
         DataError: it fits neither in memory nor in that folder.
     """
     if fits_in_memory(shape):
         return np.empty(shape, np.uint8)
-    place = folder or Path(tempfile.gettempdir())
+    writable = folder is not None and os.access(folder, os.W_OK)
+    place = folder if folder and writable else Path(tempfile.gettempdir())
     require_disk(shape, place)
     with tempfile.TemporaryFile(dir=place) as file:
         return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)

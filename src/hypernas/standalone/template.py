@@ -54,7 +54,7 @@ def source_of(
         classes="\n".join(wrapped(f"CLASSES = {literal(list(classes))}")),
         input_shape=literal(tuple(input_shape)),
         network=written,
-        preprocess=_preprocess(normalisation),
+        preprocess=_preprocess(normalisation, len(input_shape) - 1),
     )
 
 
@@ -70,7 +70,7 @@ INPUT_SHAPE = {input_shape}  # of one example, without the batch
 
 
 def preprocess(images: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 images (n, C, H, W) into the floats that the network expects."""
+    """Turn uint8 images (n, *INPUT_SHAPE) into the floats that the network expects."""
 {preprocess}
 
 
@@ -120,13 +120,15 @@ def _imports(written: str) -> str:
     return "\n".join(lines)
 
 
-def _preprocess(normalisation: Normalisation | None) -> str:
+def _preprocess(normalisation: Normalisation | None, axes: int) -> str:
+    """Return the lines that normalise each channel of images, or volumes, of so many ``axes``."""
     if normalisation is None:
         return "    return images.float() / 255"
     mean, std = (literal([float(v) for v in values]) for values in normalisation)
+    ones = ", 1" * axes
     lines = [
-        f"    mean = torch.tensor({mean}, device=images.device).view(-1, 1, 1)",
-        f"    std = torch.tensor({std}, device=images.device).view(-1, 1, 1)",
+        f"    mean = torch.tensor({mean}, device=images.device).view(-1{ones})",
+        f"    std = torch.tensor({std}, device=images.device).view(-1{ones})",
         "    return (images.float() / 255 - mean) / std",
     ]
     return "\n".join(short for line in lines for short in wrapped(line))
