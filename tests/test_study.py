@@ -225,6 +225,33 @@ def test_subset_from_a_trial_has_at_least_so_many(at_least: int, suggested: tupl
     assert len(found) == max(at_least, len(suggested))
 
 
+@pytest.mark.parametrize(
+    ("suggested", "found"),
+    [("", "ab"), ("c", "ac"), ("bd", "bd"), ("bcd", "bc"), ("bcde", "bcde"), ("abcde", "abcd")],
+)
+def test_subset_from_a_trial_has_a_legal_size(suggested: str, found: str) -> None:
+    """The nearest one: the last picked fall away, or the first missing are added."""
+    decision = Decision("banks", tuple("abcde"), kind="subset", sizes=((2, 3.0), (4, 1.0)))
+    values = {parameter_name(decision, o): o in suggested for o in decision.options}
+    follower = FollowTrial(FixedTrial(values))  # type: ignore[arg-type]
+    assert "".join(follower.subset("banks", "abcde", sizes={2: 3.0, 4: 1.0})) == found
+    assert decision.admits(list(found))
+
+
+def test_many_parameters_are_left_out_of_the_journal(tmp_path: Path) -> None:
+    """What a space of hundreds of decisions would otherwise take: 275 kB and 40 ms a candidate."""
+    path = tmp_path / "j"
+    study = Study(path, "search", ["maximize"])
+    candidate = drawn(1)[0]
+    count = len(parameters(candidate.choices, candidate.decisions))
+    for most in (count, count - 1):
+        study.add(finished(candidate, score_of(0), aims=1, most=most))
+    assert [len(trial.params) for trial in study.trials] == [count, 0]
+    assert reopened(path) == study.scored == expected(1) * 2
+    last, before = path.read_bytes().split(b"\n")[-2:-4:-1]
+    assert len(last) < 1000 < len(before) - len(last) + 100 * count
+
+
 def test_opening_does_not_write(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     fill(path, 3)
