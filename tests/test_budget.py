@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -54,6 +55,14 @@ def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
         "train": found.epochs * trainings / workers,
         "longer": found.best_epochs * cost.biggest_epoch,
     }
+
+
+def test_candidates_that_follow_each_other_take_one_process() -> None:
+    """Of 700 candidates in 4 processes 100 are scored one by one: 250 turns of a candidate."""
+    chain = replace(TYPICAL, alone=100)
+    settings = config(60, workers=4, trials=700)
+    assert plan(settings, chain).seconds["search"] == pytest.approx(250 * MARGIN * chain.score)
+    assert plan(settings, TYPICAL).seconds["search"] == pytest.approx(175 * MARGIN * chain.score)
 
 
 def test_counts_of_the_configuration_stand() -> None:

@@ -105,6 +105,13 @@ def test_limits_and_processes() -> None:
     assert Config(data="d").processes == min(cores(), 16) >= 1
 
 
+def test_sampler_may_say_how_many_candidates() -> None:
+    smash = Config(data="d", sampler="smash", sampler_options={"random": 20, "perturb": 5})
+    assert smash.given(10) == {"trials": 125}
+    assert msgspec.structs.replace(smash, trials=30).given(10) == {"trials": 30}
+    assert Config(data="d").given(10) == {}
+
+
 def test_steps_are_given_once() -> None:
     with pytest.raises(ConfigError, match="--fit-epochs"):
         check(Config(data="digits", steps=5, fit_epochs=1.0))

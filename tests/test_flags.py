@@ -6,7 +6,16 @@ import pytest
 import tyro
 
 from hypernas.errors import ConfigError
-from hypernas.flags import HypernetOptions, Size, SpaceOptions, parse_options, parse_size
+from hypernas.flags import (
+    HypernetOptions,
+    SamplerOptions,
+    Shape,
+    Size,
+    SpaceOptions,
+    parse_options,
+    parse_shape,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +45,29 @@ def test_what_is_no_option_is_refused(text: str) -> None:
         parse_options([text])
 
 
+def test_shapes() -> None:
+    assert parse_shape("3,32,32") == (3, 32, 32)
+    assert parse_shape("16") == (16,)
+
+
+@pytest.mark.parametrize("text", ["", "3,0,3", "3x32x32", "3,32,", "-1,2,2", "3, 32", "1.5"])
+def test_what_is_no_shape_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no shape"):
+        parse_shape(text)
+
+
 def test_tyro_reads_them_under_their_own_names() -> None:
     def command(
-        *, size: Size, space_options: SpaceOptions, hypernet_options: HypernetOptions
+        *,
+        size: Size,
+        shape: Shape,
+        space_options: SpaceOptions,
+        hypernet_options: HypernetOptions,
+        sampler_options: SamplerOptions,
     ) -> tuple[object, ...]:
-        return size, space_options, hypernet_options
+        return size, shape, space_options, hypernet_options, sampler_options
 
     arguments = "--size 20k --set width=8 mode=plain --hypernet-set state=16".split()
+    arguments += "--sampler-set random=5 --shape 1,8,8".split()
     found = tyro.cli(command, args=arguments)
-    assert found == (20_000, {"width": 8, "mode": "plain"}, {"state": 16})
+    assert found == (20_000, (1, 8, 8), {"width": 8, "mode": "plain"}, {"state": 16}, {"random": 5})

@@ -42,6 +42,23 @@ def test_score_job_is_the_scoring_protocol(finished_run: Run) -> None:
     assert [tuple(found["interval"]) for found in answer] == [s.interval for s in scored]
 
 
+def test_a_block_is_made_up_to_the_size_it_is_told(
+    finished_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more passes the hypernetwork than that, and all that differs are the last digits."""
+    place, sizes = finished_run.place, []
+    hypernet = place.hypernet
+    monkeypatch.setattr(place.score, "hypernet", lambda c: sizes.append(len(c)) or hypernet(c))
+    block = [scored.choices for scored in finished_run.scored[:3]]
+    alone = ScoreBlock(block=block[:1], padded=1).do(place)
+    three = ScoreBlock(block=block, padded=4).do(place)
+    usual = ScoreBlock(block=block).do(place)
+    assert sizes == [1, 4, 16]
+    assert alone == ScoreBlock(block=block[:1], padded=1).do(place)
+    assert [s.score for s in three] == pytest.approx([s.score for s in usual], abs=1e-5)
+    assert alone[0].score == pytest.approx(usual[0].score, abs=1e-5)
+
+
 def test_job_survives_json(finished_run: Run) -> None:
     choices = finished_run.scored[0].choices
     for job in (ScoreBlock(block=[choices]), Train(choices=choices, seed=1, epochs=2)):

@@ -17,8 +17,9 @@ import pytest
 pytestmark = pytest.mark.slow
 
 COMMAND = (
-    "run digits --set width=4 cells=1 nodes=2 --steps 60 --trials 40 --finalists 2 --seeds 1 "
-    "--epochs 3 --best-epochs 2 --batch 32 --survey 50 --workers 2 --quiet"
+    "run digits --set width=4 cells=1 nodes=2 --steps 60 --finalists 2 --seeds 1 --epochs 3 "
+    "--best-epochs 2 --batch 32 --survey 50 --workers 2 --quiet --sampler smash "
+    "--sampler-set random=36 perturb=18 markov=12 temperature=0.1"
 ).split()
 
 
@@ -68,6 +69,7 @@ def test_killed_in_fit_search_and_train(tmp_path: Path, uninterrupted: dict[str,
     # five lines of the log are 1/12 of the fit; two studies need four records before a trial
     kill_when(out, lambda: lines(out / "fit" / "log.jsonl") >= 5)
     kill_when(out, lambda: lines(out / "study.journal") >= 8)
+    kill_when(out, lambda: lines(out / "study.journal") >= 4 + 36 + 18 + 3)  # in the chain
     kill_when(out, lambda: any((out / "networks").glob("*/*/result.json")))
     assert start(out).wait() == 0
     assert outcome(out) == uninterrupted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,7 +16,7 @@ from hypernas.choices import Draw, canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Scored
-from hypernas.samplers import ELITE, SAMPLERS, Asked, directions, propose
+from hypernas.samplers import ELITE, ROUND, SAMPLERS, Asked, Sampler, Smash, make, propose
 from hypernas.scoring import Score
 from hypernas.searching import search
 from hypernas.spaces import Space
@@ -46,7 +47,7 @@ def synthetic(candidate: Candidate) -> Score:
     return Score(score=value, interval=(value, value), score_accuracy=0.0)
 
 
-def blocks(todo: list[list[Candidate]]) -> list[list[Score]]:
+def blocks(todo: list[list[Candidate]], padded: int) -> list[list[Score]]:
     return [[synthetic(candidate) for candidate in block] for block in todo]
 
 
@@ -59,7 +60,7 @@ def asked(many: Candidates, sampler: str, count: int, *, seed: int = 0, number: 
         step += 1
         if LIMITS.admit(candidate.params, candidate.macs):
             found[canonical(candidate.choices)] = candidate
-    aims = len(directions(sampler))
+    aims = len(make(sampler).directions)
     trials = [finished(c, synthetic(c), aims=aims) for c in found.values()]
     history = [scored_of(trial) for trial in trials]
     return Asked(many, history, trials, seed, number, LIMITS)
@@ -71,7 +72,7 @@ def test_proposals_are_valid_feasible_distinct_and_new(
     many: Candidates, sampler: str, count: int
 ) -> None:
     question = asked(many, sampler, count)
-    found = propose(sampler, question, 24, most_draws=2000)
+    found = propose(make(sampler), question, 24, most_draws=2000)
     assert len(found) == 24
     keys = {canonical(candidate.choices) for candidate in found}
     assert len(keys) == 24
@@ -87,7 +88,7 @@ def test_proposals_are_valid_feasible_distinct_and_new(
 def test_proposals_follow_from_history_seed_and_round(many: Candidates, sampler: str) -> None:
     def proposed(where: Candidates, **which: int) -> list[str]:
         question = asked(where, sampler, 66, **which)
-        return [canonical(c.choices) for c in propose(sampler, question, 8, most_draws=1000)]
+        return [canonical(c.choices) for c in propose(make(sampler), question, 8, most_draws=1000)]
 
     first = proposed(many)
     assert proposed(new_candidates()) == first
@@ -98,17 +99,17 @@ def test_proposals_follow_from_history_seed_and_round(many: Candidates, sampler:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_proposals_end_when_nothing_new_is_left(sampler: str) -> None:
     few = Candidates(Space("six", six), SIGNATURE)
-    found = propose(sampler, Asked(few, [], [], 0, 0, Limits()), 32, most_draws=100)
+    found = propose(make(sampler), Asked(few, [], [], 0, 0, Limits()), 32, most_draws=100)
     assert len({canonical(candidate.choices) for candidate in found}) == len(found) == 6
 
 
 def test_limits_that_nothing_meets_end_too(many: Candidates) -> None:
     question = Asked(many, [], [], 0, 0, Limits(max_params=1))
-    assert propose("random", question, 32, most_draws=50) == []
+    assert propose(make("random"), question, 32, most_draws=50) == []
 
 
-def searched(where: Candidates, sampler: str, trials: int, folder: Path) -> list[Scored]:
-    study = Study(folder / "j", "search", directions(sampler))
+def searched(where: Candidates, sampler: Sampler, trials: int, folder: Path) -> list[Scored]:
+    study = Study(folder / "j", "search", sampler.directions)
     search(
         where,
         study,
@@ -126,7 +127,7 @@ def searched(where: Candidates, sampler: str, trials: int, folder: Path) -> list
 @pytest.mark.parametrize("sampler", ["perturb", "evolution", "tpe"])
 def test_sampler_moves_to_better_regions(many: Candidates, sampler: str, tmp_path: Path) -> None:
     where = Candidates(Space("row", row), SIGNATURE, remember=1000) if sampler == "tpe" else many
-    scores = [scored.score for scored in searched(where, sampler, 160, tmp_path)]
+    scores = [scored.score for scored in searched(where, make(sampler), 160, tmp_path)]
     drawn = (where.draw(rng(0, i)) for i in range(200))
     level = mean(synthetic(candidate).score for candidate in drawn)
     assert mean(scores[:32]) == pytest.approx(level, abs=1.0)  # at first nothing is known
@@ -137,7 +138,7 @@ def test_sampler_moves_to_better_regions(many: Candidates, sampler: str, tmp_pat
 def test_nsga_improves_over_generations(sampler: str, tmp_path: Path) -> None:
     """A pool is worse than nothing and no smaller, so over generations they become fewer."""
     where = Candidates(Space("row", row), SIGNATURE, remember=1000)
-    found = searched(where, sampler, 192, tmp_path)
+    found = searched(where, make(sampler), 192, tmp_path)
     pools = [list(scored.choices.values()).count("pool") for scored in found]
     assert mean(pools[:64]) == pytest.approx(2.0, abs=0.3)
     assert mean(pools[128:]) < mean(pools[:64]) - 0.4
@@ -155,7 +156,7 @@ def row(choose: Any, data: Signature) -> nn.Module:
 
 def test_random_does_not_learn(many: Candidates) -> None:
     question = asked(many, "random", 96)
-    found = propose("random", question, 64, most_draws=2000)
+    found = propose(make("random"), question, 64, most_draws=2000)
     level = mean(scored.score for scored in question.history)
     assert mean(synthetic(c).score for c in found) == pytest.approx(level, abs=0.8)
 
@@ -168,8 +169,8 @@ def test_perturb_stays_near_the_best(many: Candidates) -> None:
         mine = candidate.choices.items()
         return min(sum(item not in s.choices.items() for item in mine) for s in best)
 
-    near = mean(distance(c) for c in propose("perturb", question, 48, most_draws=2000))
-    far = mean(distance(c) for c in propose("random", question, 48, most_draws=2000))
+    near = mean(distance(c) for c in propose(make("perturb"), question, 48, most_draws=2000))
+    far = mean(distance(c) for c in propose(make("random"), question, 48, most_draws=2000))
     assert near < 0.75 * far
 
 
@@ -180,10 +181,10 @@ def test_nsga_breeds_from_the_generation_before(many: Candidates) -> None:
     kept = {canonical(c.choices): c for c in narrow if LIMITS.admit(c.params, c.macs)}
     trials = [finished(c, synthetic(c), aims=2) for c in list(kept.values())[:64]]
     question = Asked(many, [scored_of(t) for t in trials], trials, 0, 2, LIMITS)
-    found = propose("nsga2", question, 32, most_draws=2000)
+    found = propose(make("nsga2"), question, 32, most_draws=2000)
     assert mean(c.choices["width"] == 3 for c in found) > 0.75
     unseen = Asked(many, [], [], 0, 2, LIMITS)
-    drawn = propose("nsga2", unseen, 32, most_draws=2000)
+    drawn = propose(make("nsga2"), unseen, 32, most_draws=2000)
     assert mean(c.choices["width"] == 3 for c in drawn) < 0.75
 
 
@@ -195,16 +196,177 @@ class _Fixed(Draw):
 
 
 def test_unknown_sampler_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'anneal'.*random, perturb, evolution, tpe, nsga2, n"):
-        directions("anneal")
+    known = "random, perturb, evolution, smash, tpe, nsga2, nsga3"
+    with pytest.raises(ConfigError, match=f"'anneal'.*{known}"):
+        make("anneal")
 
 
 def test_only_nsga_has_two_aims() -> None:
-    assert {s: len(directions(s)) for s in SAMPLERS} == {
+    assert {s: len(make(s).directions) for s in SAMPLERS} == {
         "random": 1,
         "perturb": 1,
         "evolution": 1,
+        "smash": 1,
         "tpe": 1,
         "nsga2": 2,
         "nsga3": 2,
     }
+
+
+SHORT = {"random": 40, "perturb": 10, "markov": 20, "probability": 0.3}
+
+
+class TestOptions:
+    """A sampler's options are its own, typed and checked."""
+
+    def test_defaults_are_those_of_the_paper(self) -> None:
+        assert make("smash") == Smash(
+            random=500, perturb=100, markov=100, temperature=0.0, probability=0.05
+        )
+        assert make("smash").trials == 700
+
+    def test_text_is_read_as_a_number(self) -> None:
+        assert make("smash", {"random": "7", "temperature": 1}) == Smash(random=7, temperature=1.0)
+
+    @pytest.mark.parametrize(
+        ("name", "options", "words"),
+        [
+            ("smash", {"steps": 3}, "'steps'; it has random, perturb, markov, temperature, proba"),
+            ("random", {"count": 3}, "'random' has no option 'count'; it has none"),
+            ("smash", {"random": 0}, "random"),
+            ("smash", {"markov": -1}, "markov"),
+            ("smash", {"perturb": 1.5}, "perturb"),
+            ("smash", {"temperature": -0.1}, "temperature"),
+            ("smash", {"temperature": float("nan")}, "temperature"),
+            ("smash", {"probability": 0}, "probability"),
+            ("smash", {"probability": 1.1}, "probability"),
+            ("smash", {"probability": "often"}, "probability"),
+        ],
+    )
+    def test_refusals(self, name: str, options: dict[str, Any], words: str) -> None:
+        with pytest.raises(ConfigError) as refused:
+            make(name, options)
+        assert words in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+    def test_only_smash_says_how_many(self) -> None:
+        assert {name for name in SAMPLERS if make(name).trials is not None} == {"smash"}
+
+
+class TestSmash:
+    """Random draws, perturbations of the best of them, a chain."""
+
+    def test_rounds_end_with_their_stage(self) -> None:
+        sampler, start, sizes = make("smash", SHORT), 0, []
+        while start < 54:
+            sizes.append(sampler.round_size(start))
+            start += sizes[-1]
+        assert sizes == [ROUND, 40 - ROUND, 10, 1, 1, 1, 1]
+        assert make("smash").round_size(10_000) == 1
+        for name in SAMPLERS.keys() - {"smash"}:
+            assert {make(name).round_size(start) for start in range(0, 700, ROUND)} == {ROUND}
+
+    @pytest.mark.parametrize(
+        ("scored", "stages"),
+        [
+            (0, (0, 0, 0)),
+            (39, (39, 0, 0)),
+            (45, (40, 5, 0)),
+            (70, (40, 10, 20)),
+            (99, (40, 10, 49)),
+        ],
+    )
+    def test_stages_count_every_candidate(self, scored: int, stages: tuple[int, ...]) -> None:
+        sampler = make("smash", SHORT)
+        assert tuple(sampler.stages(scored).values()) == stages
+        assert sampler.alone(scored) == stages[2]
+        assert make("random").stages(scored) == {}
+
+    def bases(
+        self, many: Candidates, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: float
+    ) -> tuple[list[Scored], dict[int, set[str]]]:
+        """Search; return what was scored, and what each later candidate was a perturbation of."""
+        known: dict[int, set[str]] = {}
+        perturb, sampler = Candidates.perturb, make("smash", SHORT | options)
+        study = Study(folder / "j", "search", sampler.directions)
+
+        def note(self: Candidates, choices: Any, probability: float, generator: Any) -> Candidate:
+            assert probability == 0.3
+            known.setdefault(len(study.trials), set()).add(canonical(choices))
+            return perturb(self, choices, probability, generator)
+
+        monkeypatch.setattr(Candidates, "perturb", note)
+        search(
+            many,
+            study,
+            blocks,
+            sampler=sampler,
+            trials=80,
+            limits=LIMITS,
+            feasible_share=0.8,
+            seed=0,
+        )
+        return study.scored, known
+
+    @pytest.mark.parametrize("temperature", [0.0, 0.5, 1e9])
+    def test_walk_is_the_one_of_the_paper(
+        self, many: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature: float
+    ) -> None:
+        """The bases of the perturbations, against the loops of evaluate.py written plainly."""
+        scored, bases = self.bases(many, monkeypatch, tmp_path, temperature=temperature)
+        assert len(scored) == 80
+        assert all(one.params <= 900 for one in scored)
+        best_random = max(scored[:40], key=lambda one: one.score)
+        expected = {40: best_random}
+        incumbent = max(scored[:50], key=lambda one: one.score)
+        moved = 0
+        for number in range(50, 80):
+            expected[number] = incumbent
+            gain = scored[number].score - incumbent.score
+            chance = math.exp(min(gain, 0) / temperature) if temperature else float(gain > 0)
+            if gain > 0 or rng(0, "markov", number).random() < chance:
+                incumbent, moved = scored[number], moved + 1
+        assert bases == {number: {canonical(s.choices)} for number, s in expected.items()}
+        assert moved == 30 if temperature == 1e9 else moved < 30
+
+    def test_chain_climbs(self, many: Candidates, tmp_path: Path) -> None:
+        found = searched(many, make("smash", SHORT), 120, tmp_path)
+        scores = [scored.score for scored in found]
+        assert max(scores[50:]) > max(scores[:40])
+        assert mean(scores[90:]) > mean(scores[:40]) + 1.0
+
+
+class TestLargeSpaces:
+    """Optuna's samplers refuse what would take them minutes for each proposal."""
+
+    def large(self, choose: Any, data: Signature) -> nn.Module:
+        for operation in range(11):
+            choose.subset(f"op{operation}", list(range(20)))
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, data.outputs))
+
+    def test_refused_with_what_to_give(self, many: Candidates) -> None:
+        candidate = Candidates(Space("large", self.large), SIGNATURE).draw(rng(0))
+        for name in ("tpe", "nsga2", "nsga3"):
+            make(name).require(many.draw(rng(0)))
+            with pytest.raises(ConfigError, match=r"220 Optuna.*to 100; give --sampler smash"):
+                make(name).require(candidate)
+        for name in ("random", "perturb", "evolution", "smash"):
+            make(name).require(candidate)
+
+    def test_our_samplers_search_it(self, tmp_path: Path) -> None:
+        where = Candidates(Space("large", self.large), SIGNATURE)
+        sampler = make("evolution")
+        study = Study(tmp_path / "j", "search", sampler.directions)
+        search(
+            where,
+            study,
+            blocks,
+            sampler=sampler,
+            trials=70,
+            limits=Limits(),
+            feasible_share=1.0,
+            seed=0,
+        )
+        assert len({canonical(s.choices) for s in study.scored}) == 70
+        assert study.trials[0].params == {}
+        assert (tmp_path / "j").stat().st_size < 70 * 3000

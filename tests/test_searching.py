@@ -16,9 +16,9 @@ from hypernas.choices import canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Scored
-from hypernas.samplers import directions
+from hypernas.samplers import ROUND, SAMPLERS, make
 from hypernas.scoring import BLOCK, Score
-from hypernas.searching import ROUND, distinct, random_feasible, search, top
+from hypernas.searching import distinct, random_feasible, search, top
 from hypernas.spaces import Space
 from hypernas.study import Study
 from hypernas.tasks import Signature
@@ -43,10 +43,12 @@ class Scoring:
         self.left, self.by_block = stop_after, by_block
         self.blocks = 0
 
-    def __call__(self, blocks: list[list[Candidate]]) -> Iterator[list[Score]]:
+    def __call__(self, blocks: list[list[Candidate]], padded: int) -> Iterator[list[Score]]:
         for block in blocks:
             self.blocks += 1
-            neighbours = block if self.by_block else None
+            assert len(block) <= padded <= BLOCK
+            made_up = [*block, *[block[-1]] * (padded - len(block))]
+            neighbours = made_up if self.by_block else None
             yield [self._score(candidate, neighbours) for candidate in block]
 
     def _score(self, candidate: Candidate, block: list[Candidate] | None) -> Score:
@@ -64,6 +66,9 @@ class Stopping(Study):
         super().add(trial)
 
 
+SMASH = {"random": 20, "perturb": 19, "markov": 10, "temperature": 0.5, "probability": 0.2}
+
+
 def run(
     path: Path,
     trials: int,
@@ -76,7 +81,8 @@ def run(
     share: float = 1.0,
 ) -> list[Scored]:
     """Search with everything new, as in a process of its own."""
-    study = Stopping(path, "search", directions(sampler))
+    proposer = make(sampler, SMASH if sampler == "smash" else None)
+    study = Stopping(path, "search", proposer.directions)
     study.most = stop_at
     candidates = Candidates(where or space(), SIGNATURE, remember=2000)
     try:
@@ -84,7 +90,7 @@ def run(
             candidates,
             study,
             Scoring(by_block=by_block),
-            sampler=sampler,
+            sampler=proposer,
             trials=trials,
             limits=limits or Limits(),
             feasible_share=share,
@@ -99,7 +105,8 @@ def run(
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Scored]]:
     """The same searches, never stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    return {s: run(folder / s, 2 * ROUND + 8, sampler=s) for s in ("perturb", "nsga2", "random")}
+    samplers = ("perturb", "nsga2", "random", "smash")
+    return {s: run(folder / s, 2 * ROUND + 8, sampler=s) for s in samplers}
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, BLOCK - 1, BLOCK, BLOCK + 5, ROUND, ROUND + BLOCK + 3])
@@ -123,6 +130,23 @@ def test_search_stopped_twice_goes_on(
     assert len(whole[sampler]) == trials
 
 
+@pytest.mark.parametrize("stop_at", [0, 3, 17, 20, 25, 38, 39, 40, 52])
+def test_stopped_chain_goes_on_to_the_same_candidates(
+    tmp_path: Path, whole: dict[str, list[Scored]], stop_at: int
+) -> None:
+    trials = 2 * ROUND + 8
+    assert len(run(tmp_path / "j", trials, sampler="smash", stop_at=stop_at)) == stop_at
+    assert run(tmp_path / "j", trials, sampler="smash") == whole["smash"]
+
+
+@pytest.mark.parametrize("first", [7, 20, 30, 39, 45])
+def test_stages_are_cut_at_the_end_and_the_chain_goes_on(tmp_path: Path, first: int) -> None:
+    options = {"sampler": "smash", "by_block": False}
+    at_once = run(tmp_path / "whole", 60, **options)
+    assert run(tmp_path / "j", first, **options) == at_once[:first]
+    assert run(tmp_path / "j", 60, **options) == at_once
+
+
 def test_finished_search_scores_nothing(tmp_path: Path) -> None:
     before = run(tmp_path / "j", 20)
     size = (tmp_path / "j").stat().st_size
@@ -144,7 +168,7 @@ def test_fewer_than_there_are_changes_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "j", 5) == before
 
 
-@pytest.mark.parametrize("sampler", ["random", "perturb", "evolution", "tpe", "nsga2", "nsga3"])
+@pytest.mark.parametrize("sampler", [*SAMPLERS])
 def test_exhausted_space_ends_with_fewer(
     tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +185,7 @@ def test_exhausted_space_is_said(tmp_path: Path) -> None:
         Candidates(Space("six", six), SIGNATURE),
         Study(tmp_path / "j", "search", ["maximize"]),
         Scoring(),
-        sampler="random",
+        sampler=make("random"),
         trials=100,
         limits=Limits(),
         feasible_share=1.0,
@@ -178,25 +202,35 @@ def test_limits_are_respected(tmp_path: Path) -> None:
     assert all(s.params <= 400 and s.macs <= 9000 for s in found)
 
 
-def test_blocks_are_of_one_size(tmp_path: Path) -> None:
-    sizes: list[int] = []
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [
+        ("random", [(BLOCK, BLOCK), (BLOCK, BLOCK), (BLOCK, BLOCK), (2, BLOCK)]),
+        # rounds of 20, of 19, and of one: no more is made up than the round has
+        ("smash", [(BLOCK, BLOCK), (4, BLOCK), (BLOCK, BLOCK), (3, BLOCK), *[(1, 1)] * 11]),
+    ],
+)
+def test_blocks_are_of_one_size(
+    tmp_path: Path, sampler: str, expected: list[tuple[int, int]]
+) -> None:
+    sizes: list[tuple[int, int]] = []
 
-    def note(blocks: list[list[Candidate]]) -> Iterator[list[Score]]:
+    def note(blocks: list[list[Candidate]], padded: int) -> Iterator[list[Score]]:
         for block in blocks:
-            sizes.append(len(block))
+            sizes.append((len(block), padded))
             yield [score_of(candidate) for candidate in block]
 
     search(
         Candidates(space(), SIGNATURE),
         Study(tmp_path / "j", "search", ["maximize"]),
         note,
-        sampler="random",
+        sampler=make(sampler, SMASH if sampler == "smash" else None),
         trials=ROUND + BLOCK + 2,
         limits=Limits(),
         feasible_share=1.0,
         seed=0,
     )
-    assert sizes == [BLOCK, BLOCK, BLOCK, 2]
+    assert sizes == expected
 
 
 def scored(score: float, params: int, macs: int = 1) -> Scored:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_space import SIGNATURE, space
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -241,6 +242,22 @@ def test_ten_modules_written_in_ten_ways(make: Any, shapes: Any, nodes: Any) -> 
     outputs = fresh(*(torch.zeros(2, *shape) for shape in shapes))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     assert [graph.nodes[i].shape for i in graph.outputs] == [o.shape[1:] for o in outputs]
+
+
+def test_depth_is_the_longest_path_of_operations_with_weights() -> None:
+    chain = nn.Sequential(
+        nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2)
+    )
+    assert read_graph(chain, (1, 2, 2)).depth == 3
+    # two heads beside each other are as deep as the deeper one
+    made = Candidates(space(), SIGNATURE)
+    base = {"width": 3, "depth": 1, "layer0.op": "conv", "layer0.kernel": 1}
+    depths = {
+        " ".join(heads): made.of(base | {"heads": heads}).graph.depth
+        for heads in (["plain"], ["deep"], ["plain", "deep"])
+    }
+    assert made.of(base | {"heads": ["plain", "deep"]}).graph.parametrised_operations == 5
+    assert depths == {"plain": 3, "deep": 4, "plain deep": 4}
 
 
 def test_inputs_of_a_node_keep_their_order() -> None:

@@ -35,6 +35,7 @@ class Costs:
         biggest_epoch: one epoch of the biggest network.
         overhead: what is spent outside the four parts: starting processes, export, report.
         threads: with how many a step takes that long.
+        alone: candidates (a count) that are scored one after the other, by one process.
     """
 
     step: float
@@ -43,6 +44,7 @@ class Costs:
     biggest_epoch: float
     overhead: float
     threads: int = 1
+    alone: int = 0
 
 
 def plan(config: Config, given: dict[str, int], costs: Costs, *, spent: float = 0.0) -> Plan:
@@ -128,7 +130,7 @@ def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, f
     epoch = _epoch_of_all(count["finalists"], count["seeds"], costs)
     parts = {
         "fit": count["steps"] * costs.step,
-        "search": count["trials"] * costs.score / processes,
+        "search": (costs.alone + (count["trials"] - costs.alone) / processes) * costs.score,
         "train": count["epochs"] * epoch / processes,
         "longer": count["best_epochs"] * costs.biggest_epoch,
     }

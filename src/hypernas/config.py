@@ -11,7 +11,7 @@ import msgspec
 from tyro.conf import Positional
 
 from hypernas.errors import ConfigError
-from hypernas.flags import HypernetOptions, Size, SpaceOptions
+from hypernas.flags import HypernetOptions, SamplerOptions, Shape, Size, SpaceOptions
 from hypernas.results import Limits, Struct
 
 
@@ -43,7 +43,7 @@ class Config(Struct, frozen=True):
     fit_epochs: float | None = None
     """passes of the hypernetwork over the fit split, in place of --steps"""
     trials: int | None = None
-    """candidates to score; by default what the minutes allow"""
+    """candidates to score; by default what the minutes allow, or for smash what its options say"""
     finalists: int | None = None
     """best candidates to train for real, beside as many random ones and the biggest that fits; by
     default 5, or fewer where the minutes allow no more"""
@@ -54,7 +54,10 @@ class Config(Struct, frozen=True):
     best_epochs: int | None = None
     """epochs for which the winner goes on; by default what the minutes allow"""
     sampler: str = "random"
-    """how candidates are proposed: random, perturb, evolution, tpe, nsga2 or nsga3"""
+    """how candidates are proposed: random, perturb, evolution, smash, tpe, nsga2 or nsga3"""
+    sampler_options: SamplerOptions = {}
+    """options of the sampler; smash has random=500 perturb=100 markov=100 temperature=0
+    probability=0.05"""
     draw: Literal["balanced", "uniform"] = "balanced"
     """candidates while fitting: each number of operations with weights equally often, or as the
     space draws"""
@@ -109,8 +112,12 @@ class Config(Struct, frozen=True):
         return Limits(max_params=self.max_params, max_macs=self.max_macs)
 
     def given(self, batches_per_epoch: int) -> dict[str, int]:
-        """Return the counts that the user has given."""
-        found = {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None}
+        """Return the counts that the user has given, also through the sampler's options."""
+        from hypernas.samplers import make  # late: it imports torch
+
+        asked_for = make(self.sampler, self.sampler_options).trials
+        found = {} if asked_for is None else {"trials": asked_for}
+        found |= {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None}
         if self.fit_epochs is not None:
             found["steps"] = max(1, round(self.fit_epochs * batches_per_epoch))
         return found
@@ -119,6 +126,29 @@ class Config(Struct, frozen=True):
     def processes(self) -> int:
         """Number of processes that score and train."""
         return self.workers or (1 if self.device.startswith("cuda") else min(cores(), 16))
+
+
+class SpaceCheck(Struct, frozen=True):
+    """Which space to look at, and for what data."""
+
+    space: Positional[str]
+    """search space: NAME, or FILE.py:FUNCTION"""
+    options: SpaceOptions = {}
+    """options of the space, such as width=16"""
+    max_params: Size | None = None
+    """most parameters a network may have"""
+    max_macs: Size | None = None
+    """most multiply-accumulates for one example"""
+    data: str | None = None
+    """data for which networks are built: a name, a folder of images, or a .npz file"""
+    image_size: int | None = None
+    """side to which its images are brought, pixels"""
+    shape: Shape | None = None
+    """in place of data, the shape of an example; by default 3,32,32"""
+    classes: int | None = None
+    """in place of data, how many classes there are; by default 10"""
+    draws: int = 1000
+    """architectures to draw"""
 
 
 class Plan(Struct, frozen=True):

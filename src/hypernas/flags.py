@@ -48,6 +48,18 @@ def parse_options(texts: list[str]) -> dict[str, Any]:
     return found
 
 
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Read the shape of an example.
+
+    >>> parse_shape("3,32,32")
+    (3, 32, 32)
+    """
+    sizes = text.split(",")
+    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise ConfigError(f"{text!r} is no shape; give one such as 3,32,32")
+    return tuple(map(int, sizes))
+
+
 def _size(texts: list[str]) -> int:
     return parse_size(texts[0])
 
@@ -58,6 +70,13 @@ _SIZE = PrimitiveConstructorSpec(
     instance_from_str=_size,
     is_instance=lambda value: isinstance(value, int),
     str_from_instance=lambda value: [str(value)],
+)
+_SHAPE = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="CHANNELS,HEIGHT,WIDTH",
+    instance_from_str=lambda texts: parse_shape(texts[0]),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [",".join(map(str, value))],
 )
 _OPTIONS = PrimitiveConstructorSpec(
     nargs="*",
@@ -72,3 +91,5 @@ _OPTIONS = PrimitiveConstructorSpec(
 Size: TypeAlias = Annotated[int, _SIZE]
 SpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="set")]
 HypernetOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="hypernet-set")]
+SamplerOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="sampler-set")]
+Shape: TypeAlias = Annotated[tuple[int, ...], _SHAPE]

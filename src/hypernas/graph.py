@@ -98,6 +98,11 @@ class Node:
         return sum(math.prod(parameter.shape) for parameter in self.parameters)
 
     @property
+    def weighted(self) -> bool:
+        """Whether it owns a weight, as convolutions, linear layers and the like do."""
+        return any(parameter.role == "weight" for parameter in self.parameters)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates for one example; 0 unless it is a convolution or a linear layer."""
         weight = next((p for p in self.parameters if p.role == "weight"), None)
@@ -144,9 +149,23 @@ class Graph:
         return max(node.segment for node in self.nodes) + 1
 
     @property
+    def depth(self) -> int:
+        """Most operations with weights on one path from the input to the output."""
+        depths: list[int] = []
+        for node in self.nodes:
+            before = max((depths[source] for source in node.inputs), default=0)
+            depths.append(before + node.weighted)
+        return max(depths[output] for output in self.outputs)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two graphs have in common that are the same network, whatever was decided for it."""
+        return self.nodes, self.outputs
+
+    @property
     def parametrised_operations(self) -> int:
         """Number of convolutions, linear layers and the like: nodes that own a weight."""
-        return sum(any(p.role == "weight" for p in node.parameters) for node in self.nodes)
+        return sum(node.weighted for node in self.nodes)
 
     def consumers(self) -> Sequence[tuple[int, ...]]:
         """Return for each node the positions of the nodes that take its value, each once."""

@@ -13,7 +13,7 @@ from hypernas.choices import identity
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct, Training
-from hypernas.scoring import Score
+from hypernas.scoring import BLOCK, Score
 from hypernas.training import Recipe, Trainer, measure
 from hypernas.workplace import MEASURE_BATCH, Workplace
 
@@ -27,10 +27,13 @@ class ScoreBlock(Struct, frozen=True, tag="score"):
     """Score architectures that pass the hypernetwork together."""
 
     block: list[dict[str, Any]]
+    padded: int = BLOCK
+    """how many candidates the block is made up to"""
 
     def do(self, place: Workplace) -> list[Score]:
         """Return the score of each."""
-        return place.score([place.candidates.of(choices) for choices in self.block])
+        candidates = [place.candidates.of(choices) for choices in self.block]
+        return place.score(candidates, block=self.padded)
 
 
 class Train(Struct, frozen=True, tag="train"):

@@ -67,6 +67,7 @@ def collect(
             scored=len(scored),
             feasible_share=place.survey.share(config.limits),
             sampler=config.sampler,
+            stages=place.sampler.stages(len(scored)),
         ),
         verdict=verdict(finalists, random, biggest, test_examples=data.test),
         export=read_json(checks, Exported).checks if checks.exists() else {},

@@ -48,6 +48,8 @@ def prepare(place: Workplace, voice: Voice) -> None:
             progress=lambda done, total: update(done, total, "architectures"),
         )
     known.require(config.limits)
+    largest = max(known.drawn, key=lambda architecture: len(architecture.choices))
+    place.sampler.require(place.candidates.of(largest.choices))
     place.survey = known
     _say_space(place, known, voice)
     if counted:

@@ -96,6 +96,8 @@ class Search(Struct, frozen=True):
     feasible_share: float
     """share of random draws that meet the limits"""
     sampler: str
+    stages: dict[str, int] = {}
+    """how many candidates came from each stage of the sampler, where it has some"""
 
 
 class Verdict(Struct, frozen=True):

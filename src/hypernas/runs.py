@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from hypernas import asking, jobs, outcome
+from hypernas import asking, jobs, outcome, samplers
 from hypernas.best import Best, final_of, next_stage, stages
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
@@ -37,7 +37,6 @@ from hypernas.jobs import ScoreBlock
 from hypernas.lock import owned
 from hypernas.preparing import prepare
 from hypernas.results import Exported, Limits, Network, Result, Scored, Struct
-from hypernas.samplers import directions
 from hypernas.scoring import Score
 from hypernas.searching import search
 from hypernas.study import Study
@@ -85,7 +84,7 @@ class Run:
         path, voice = Path(folder), Voice(quiet=quiet)
         check(config)
         config = in_full(config)
-        directions(config.sampler)
+        samplers.make(config.sampler, config.sampler_options)
         make(config.hypernet, config.hypernet_options)
         if (path / "config.json").exists():
             other = difference(read_json(path / "config.json", Config), config)
@@ -211,8 +210,8 @@ class Run:
             return
         with self._timed("search"), self._pool() as pool, self.voice.bar("search") as update:
 
-            def score_blocks(blocks: list[list[Candidate]]) -> Iterator[list[Score]]:
-                todo = [ScoreBlock(block=[c.choices for c in block]) for block in blocks]
+            def score_blocks(blocks: list[list[Candidate]], padded: int) -> Iterator[list[Score]]:
+                todo = [ScoreBlock(block=[c.choices for c in b], padded=padded) for b in blocks]
                 answers = pool.do([msgspec.to_builtins(job) for job in todo])
                 return (msgspec.convert(answer, list[Score]) for answer in answers)
 
@@ -220,7 +219,7 @@ class Run:
                 place.candidates,
                 study,
                 score_blocks,
-                sampler=self.config.sampler,
+                sampler=place.sampler,
                 trials=plan.trials,
                 limits=self.config.limits,
                 feasible_share=place.survey.share(self.config.limits),
@@ -272,7 +271,7 @@ class Run:
 
     def _study(self, name: str, *, owned: bool = True) -> Study:
         path = self.folder / "study.journal"
-        return Study(path, name, directions(self.config.sampler), owned=owned)
+        return Study(path, name, self.place.sampler.directions, owned=owned)
 
     def _pool(self) -> Pool:
         self.place.threads(1)

@@ -1,30 +1,37 @@
 """Proposals for the next candidates, by what was scored so far.
 
 A proposal is a function of (history, seed, round), so a search that was killed proposes the same
-again. Random draws, perturbation of the best and regularised evolution are ours; TPE and NSGA are
-Optuna's.
+again. Random draws, perturbation of the best, regularised evolution and the search of SMASH are
+ours; TPE and NSGA are Optuna's.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy as copy_trial
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
+import msgspec
 import optuna
+from msgspec import Meta
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import canonical
 from hypernas.errors import ConfigError
 from hypernas.randomness import derived_seed, rng
-from hypernas.results import Limits, Scored
-from hypernas.study import Aim, FollowTrial
+from hypernas.results import Limits, Scored, Struct
+from hypernas.scoring import BLOCK
+from hypernas.study import MOST_PARAMETERS, Aim, FollowTrial, parameters
 
 Proposals: TypeAlias = Iterator[Candidate]
 
+ROUND = 2 * BLOCK
+"""candidates that are proposed at once, before any of them is scored"""
 POPULATION = 64
 """candidates that take part in evolution: the last so many (arXiv 1802.01548)"""
 TOURNAMENT = 16
@@ -58,14 +65,70 @@ class Asked:
         return rng(self.seed, "search", self.round)
 
 
-def propose(sampler: str, asked: Asked, count: int, *, most_draws: int) -> list[Candidate]:
+class Sampler(Struct, frozen=True):
+    """How candidates are proposed. The fields of a sampler are its options."""
+
+    directions: ClassVar[list[Aim]] = ["maximize"]
+    """what the study optimises: the score, and for NSGA also few parameters"""
+    most_parameters: ClassVar[int] = MOST_PARAMETERS
+    """Optuna parameters up to which the study records those of an architecture"""
+
+    @property
+    def trials(self) -> int | None:
+        """How many candidates it asks for by itself; None leaves it to the run's minutes."""
+        return None
+
+    def round_size(self, start: int) -> int:
+        """Return how many candidates are proposed at once when ``start`` are scored."""
+        return ROUND
+
+    def stages(self, scored: int) -> dict[str, int]:
+        """Return how many of the first ``scored`` candidates came from each of its stages."""
+        return {}
+
+    def alone(self, trials: int) -> int:
+        """Return how many of ``trials`` candidates are proposed one at a time."""
+        return 0
+
+    def require(self, candidate: Candidate) -> None:
+        """Refuse a space for which this sampler is no good, by a large architecture of it.
+
+        Raises:
+            ConfigError: says which samplers are.
+        """
+
+    def proposals(self, asked: Asked) -> Proposals:
+        """Yield candidates without end; some may be known already or beyond the limits."""
+        raise NotImplementedError
+
+
+def make(name: str, options: Mapping[str, Any] | None = None) -> Sampler:
+    """Return a sampler with its options.
+
+    Raises:
+        ConfigError: no such sampler or option, or a value that it cannot have.
+    """
+    if name not in SAMPLERS:
+        raise ConfigError(f"no sampler {name!r}: known are {', '.join(SAMPLERS)}")
+    kind, given = SAMPLERS[name], dict(options or {})
+    for option in given:
+        if option not in kind.__struct_fields__:
+            listed = ", ".join(kind.__struct_fields__) or "none"
+            raise ConfigError(f"sampler {name!r} has no option {option!r}; it has {listed}")
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"sampler {name!r}, options {given}: {error}") from error
+
+
+def propose(sampler: Sampler, asked: Asked, count: int, *, most_draws: int) -> list[Candidate]:
     """Return up to ``count`` new candidates within the limits, different from each other.
 
     Fewer are returned when ``most_draws`` proposals brought no more.
     """
     known = {canonical(scored.choices) for scored in asked.history}
     found: list[Candidate] = []
-    proposals = SAMPLERS[sampler](asked)
+    proposals = sampler.proposals(asked)
     for _ in range(most_draws):
         candidate = next(proposals)
         key = canonical(candidate.choices)
@@ -77,44 +140,40 @@ def propose(sampler: str, asked: Asked, count: int, *, most_draws: int) -> list[
     return found
 
 
-def directions(sampler: str) -> list[Aim]:
-    """Return what the study optimises: the score, and for NSGA also few parameters.
+class Random(Sampler, frozen=True):
+    """Draws by the space's own weights."""
 
-    Raises:
-        ConfigError: no such sampler.
-    """
-    if sampler not in SAMPLERS:
-        raise ConfigError(f"no sampler {sampler!r}: known are {', '.join(SAMPLERS)}")
-    return ["maximize", "minimize"] if sampler.startswith("nsga") else ["maximize"]
-
-
-def _random(asked: Asked) -> Proposals:
-    generator = asked.rng
-    while True:
-        yield asked.candidates.draw(generator)
-
-
-def _perturb(asked: Asked) -> Proposals:
-    """Draw half of the proposals at random, half as relatives of the best."""
-    generator = asked.rng
-    best = sorted(asked.history, key=lambda scored: -scored.score)[:ELITE]
-    while True:
-        if not best or generator.random() < 0.5:
+    def proposals(self, asked: Asked) -> Proposals:
+        generator = asked.rng
+        while True:
             yield asked.candidates.draw(generator)
-        else:
-            yield _relative(asked, generator.choice(best), generator)
 
 
-def _evolution(asked: Asked) -> Proposals:
+class Perturb(Sampler, frozen=True):
+    """Draws half of the proposals at random, half as relatives of the best."""
+
+    def proposals(self, asked: Asked) -> Proposals:
+        generator = asked.rng
+        best = sorted(asked.history, key=lambda scored: -scored.score)[:ELITE]
+        while True:
+            if not best or generator.random() < 0.5:
+                yield asked.candidates.draw(generator)
+            else:
+                yield _relative(asked, generator.choice(best), generator)
+
+
+class Evolution(Sampler, frozen=True):
     """Regularised evolution: a change to the best of a random few of the last candidates."""
-    generator = asked.rng
-    population = asked.history[-POPULATION:]
-    while True:
-        if len(population) < POPULATION:
-            yield asked.candidates.draw(generator)
-        else:
-            few = generator.sample(population, TOURNAMENT)
-            yield _relative(asked, max(few, key=lambda scored: scored.score), generator)
+
+    def proposals(self, asked: Asked) -> Proposals:
+        generator = asked.rng
+        population = asked.history[-POPULATION:]
+        while True:
+            if len(population) < POPULATION:
+                yield asked.candidates.draw(generator)
+            else:
+                few = generator.sample(population, TOURNAMENT)
+                yield _relative(asked, max(few, key=lambda scored: scored.score), generator)
 
 
 def _relative(asked: Asked, parent: Scored, generator: random.Random) -> Candidate:
@@ -123,54 +182,141 @@ def _relative(asked: Asked, parent: Scored, generator: random.Random) -> Candida
     return asked.candidates.perturb(parent.choices, probability, generator)
 
 
-def _tpe(asked: Asked) -> Proposals:
-    sampler = optuna.samplers.TPESampler(seed=_seed(asked), n_startup_trials=POPULATION)
-    return _follow(asked, sampler, asked.trials, directions("tpe"))
+class Smash(Sampler, frozen=True):
+    """The search of SMASH (arXiv 1708.05344 and its evaluate.py), in three stages.
+
+    Random draws; perturbations of the best of these, which stays the base; a chain that perturbs
+    its incumbent, at first the best so far, and moves to what scores higher. The original only
+    climbs; with a temperature the chain also moves to what scores lower, as Metropolis' does.
+    """
+
+    random: Annotated[int, Meta(ge=1)] = 500
+    """candidates of the first stage"""
+    perturb: Annotated[int, Meta(ge=0)] = 100
+    """candidates of the second stage"""
+    markov: Annotated[int, Meta(ge=0)] = 100
+    """steps of the chain; a search that is asked for more candidates goes on with it"""
+    temperature: Annotated[float, Meta(ge=0)] = 0.0
+    """a step that lowers the score by d is taken with probability exp(-d / temperature)"""
+    probability: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    """with which each choice is drawn anew"""
+
+    @property
+    def trials(self) -> int:
+        return self.random + self.perturb + self.markov
+
+    def round_size(self, start: int) -> int:
+        for end in (self.random, self.random + self.perturb):
+            if start < end:
+                return min(ROUND, end - start)
+        return 1
+
+    def stages(self, scored: int) -> dict[str, int]:
+        drawn = min(scored, self.random)
+        perturbed = min(scored - drawn, self.perturb)
+        return {"random": drawn, "perturbed": perturbed, "Markov": scored - drawn - perturbed}
+
+    def alone(self, trials: int) -> int:
+        return self.stages(trials)["Markov"]
+
+    def proposals(self, asked: Asked) -> Proposals:
+        generator = asked.rng
+        base = self._base(asked)
+        while True:
+            if base is None:
+                yield asked.candidates.draw(generator)
+            else:
+                yield asked.candidates.perturb(base.choices, self.probability, generator)
+
+    def _base(self, asked: Asked) -> Scored | None:
+        """Return what is perturbed, or None while candidates are drawn."""
+        scored, before = asked.history, self.random + self.perturb
+        if len(scored) < self.random:
+            return None
+        if len(scored) < before:
+            return max(scored[: self.random], key=lambda one: one.score)
+        incumbent = max(scored[:before], key=lambda one: one.score)
+        for number, step in enumerate(scored[before:], start=before):
+            if self._moves(step.score - incumbent.score, asked.seed, number):
+                incumbent = step
+        return incumbent
+
+    def _moves(self, gain: float, seed: int, number: int) -> bool:
+        """Say whether the chain moves to candidate ``number``, which scores higher by ``gain``."""
+        if gain > 0 or self.temperature == 0:
+            return gain > 0
+        return rng(seed, "markov", number).random() < math.exp(gain / self.temperature)
 
 
-def _nsga2(asked: Asked) -> Proposals:
-    sampler = optuna.samplers.NSGAIISampler(seed=_seed(asked), population_size=POPULATION)
-    return _follow(asked, sampler, _in_generations(asked, sampler), directions("nsga2"))
+class _Optuna(Sampler, frozen=True):
+    """Yields what a sampler of Optuna suggests that is made anew with the whole history."""
+
+    most_parameters: ClassVar[int] = 10**9  # it learns from nothing else
+
+    def require(self, candidate: Candidate) -> None:
+        count = len(parameters(candidate.choices, candidate.decisions))
+        if count > MOST_PARAMETERS:
+            raise ConfigError(
+                f"architectures of this space have {count} Optuna parameters, and the samplers "
+                f"tpe, nsga2 and nsga3 work with up to {MOST_PARAMETERS}; give --sampler smash, "
+                "evolution, perturb or random"
+            )
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+        raise NotImplementedError
+
+    def history(self, asked: Asked, sampler: BaseSampler) -> Sequence[FrozenTrial]:
+        """Return the trials from which the sampler learns."""
+        return asked.trials
+
+    def proposals(self, asked: Asked) -> Proposals:
+        sampler = self.sampler(derived_seed(asked.seed, "search", asked.round) % 2**32)
+        study = optuna.create_study(sampler=sampler, directions=self.directions)
+        study.add_trials(self.history(asked, sampler))
+        while True:
+            yield asked.candidates.make(FollowTrial(study.ask()))
 
 
-def _nsga3(asked: Asked) -> Proposals:
-    sampler = optuna.samplers.NSGAIIISampler(seed=_seed(asked), population_size=POPULATION)
-    return _follow(asked, sampler, _in_generations(asked, sampler), directions("nsga3"))
+class TPE(_Optuna, frozen=True):
+    """Tree-structured Parzen estimator."""
+
+    def sampler(self, seed: int) -> BaseSampler:
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=POPULATION)
 
 
-def _seed(asked: Asked) -> int:
-    return derived_seed(asked.seed, "search", asked.round) % 2**32
+class NSGA2(_Optuna, frozen=True):
+    """Evolution towards high scores and few parameters."""
+
+    directions: ClassVar[list[Aim]] = ["maximize", "minimize"]
+
+    def sampler(self, seed: int) -> BaseSampler:
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
+
+    def history(self, asked: Asked, sampler: BaseSampler) -> Sequence[FrozenTrial]:
+        """Mark each trial with its generation, as NSGA does for the trials that it asks itself."""
+        key = f"{type(sampler).__name__}:generation"
+        marked = []
+        for number, trial in enumerate(asked.trials):
+            copy = copy_trial(trial)
+            copy.system_attrs = {key: number // POPULATION}
+            marked.append(copy)
+        return marked
 
 
-def _follow(
-    asked: Asked,
-    sampler: optuna.samplers.BaseSampler,
-    trials: Sequence[FrozenTrial],
-    aims: list[Aim],
-) -> Proposals:
-    """Yield what a sampler suggests that was made anew with the whole history."""
-    study = optuna.create_study(sampler=sampler, directions=aims)
-    study.add_trials(trials)
-    while True:
-        yield asked.candidates.make(FollowTrial(study.ask()))
+class NSGA3(NSGA2, frozen=True):
+    """As NSGA2, with reference points that spread the front."""
+
+    def sampler(self, seed: int) -> BaseSampler:
+        return optuna.samplers.NSGAIIISampler(seed=seed, population_size=POPULATION)
 
 
-def _in_generations(asked: Asked, sampler: optuna.samplers.BaseSampler) -> list[FrozenTrial]:
-    """Mark each trial with its generation, as NSGA does for the trials that it asks itself."""
-    key = f"{type(sampler).__name__}:generation"
-    marked = []
-    for number, trial in enumerate(asked.trials):
-        copy = copy_trial(trial)
-        copy.system_attrs = {key: number // POPULATION}
-        marked.append(copy)
-    return marked
-
-
-SAMPLERS: dict[str, Callable[[Asked], Proposals]] = {
-    "random": _random,
-    "perturb": _perturb,
-    "evolution": _evolution,
-    "tpe": _tpe,
-    "nsga2": _nsga2,
-    "nsga3": _nsga3,
+SAMPLERS: dict[str, type[Sampler]] = {
+    "random": Random,
+    "perturb": Perturb,
+    "evolution": Evolution,
+    "smash": Smash,
+    "tpe": TPE,
+    "nsga2": NSGA2,
+    "nsga3": NSGA3,
 }

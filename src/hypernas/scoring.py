@@ -22,7 +22,8 @@ from hypernas.results import Struct
 from hypernas.tasks import Task
 
 BLOCK = 16
-"""candidates that pass the hypernetwork together; a shorter block is padded"""
+"""candidates that pass the hypernetwork together; a shorter block is padded to as many, or to those
+of its round where that is shorter"""
 
 
 WORST = -1e9
@@ -73,14 +74,14 @@ class Scorer:
         self.batches = [batches.fixed(part) for part in order[: count * size].split(size)]
 
     @torch.no_grad()
-    def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:
-        """Return the score of each candidate, in order."""
+    def __call__(self, candidates: Sequence[Candidate], *, block: int = BLOCK) -> list[Score]:
+        """Return the score of each candidate, in order; ``block`` pass the hypernetwork at once."""
         scores = []
-        for start in range(0, len(candidates), BLOCK):
-            block = candidates[start : start + BLOCK]
-            padded = [*block, *[block[-1]] * (BLOCK - len(block))]
+        for start in range(0, len(candidates), block):
+            some = candidates[start : start + block]
+            padded = [*some, *[some[-1]] * (block - len(some))]
             weights = self.hypernet(padded)
-            scores += [self._judge(c, w) for c, w in zip(block, weights, strict=False)]
+            scores += [self._judge(c, w) for c, w in zip(some, weights, strict=False)]
         return scores
 
     def _judge(self, candidate: Candidate, weights: Weights) -> Score:

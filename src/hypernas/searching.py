@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hypernas.candidate import Candidate, Candidates
 from hypernas.errors import ConfigError
-from hypernas.graph import Graph
 from hypernas.results import Limits, Scored
-from hypernas.samplers import Asked, directions, propose
+from hypernas.samplers import ROUND, Asked, Sampler, propose
 from hypernas.scoring import BLOCK, Score
 from hypernas.study import Study, finished
 
-ROUND = 2 * BLOCK
-"""candidates that are proposed at once, before any of them is scored"""
 DRAWS_PER_CANDIDATE = 50
 """proposals after which a place in a round is given up, divided by the share that is feasible"""
 
 MOST_DRAWS = 50_000
 
-ScoreBlocks = Callable[[list[list[Candidate]]], Iterable[list[Score]]]
-"""scores blocks of candidates, perhaps in several processes, and yields the scores in order"""
+ScoreBlocks = Callable[[list[list[Candidate]], int], Iterable[list[Score]]]
+"""scores blocks of candidates, perhaps in several processes, and yields the scores in order; told
+the number of candidates to which a block is padded"""
 
 
 def search(
@@ -28,7 +26,7 @@ def search(
     study: Study,
     score_blocks: ScoreBlocks,
     *,
-    sampler: str,
+    sampler: Sampler,
     trials: int,
     limits: Limits,
     feasible_share: float,
@@ -40,46 +38,46 @@ def search(
     A round's proposals depend on the rounds before it alone, so a search that was cut within a
     round goes on as if it had not been.
     """
-    number = 0
-    while number * ROUND < trials:
-        start = number * ROUND
+    start = number = 0
+    while start < trials:
         history = study.scored[:start]
         if len(history) < start:
             return  # the round before was short: the space has no more
-        wanted = min(ROUND, trials - start)
+        size = sampler.round_size(start)
+        wanted = min(size, trials - start)
         if len(study.trials) < start + wanted:
             asked = Asked(candidates, history, study.trials[:start], seed, number, limits)
             most = min(int(ROUND * DRAWS_PER_CANDIDATE / max(feasible_share, 1e-3)), MOST_DRAWS)
             # A whole round is proposed even if fewer are wanted, so that asking for more later
             # continues the same search.
-            proposed = propose(sampler, asked, ROUND, most_draws=most)
-            done = len(study.trials) - start
-            _score_round(study, proposed[:wanted], done, score_blocks, sampler)
+            proposed = propose(sampler, asked, size, most_draws=most)
+            _score_round(study, proposed[:wanted], start, score_blocks, sampler)
             if len(proposed) < wanted:
                 progress(len(study.trials), len(study.trials), "no new candidates are found")
                 return
         best = max(scored.score for scored in study.scored)
         progress(len(study.trials), trials, f"best score {best:.3f}")
-        number += 1
+        start, number = start + size, number + 1
 
 
 def _score_round(
     study: Study,
     proposed: list[Candidate],
-    done: int,
+    start: int,
     score_blocks: ScoreBlocks,
-    sampler: str,
+    sampler: Sampler,
 ) -> None:
-    """Score the blocks of a round that are not in the study yet."""
-    aims = len(directions(sampler))
+    """Score the blocks of the round that began at ``start`` and are not in the study yet."""
+    aims, most = len(sampler.directions), sampler.most_parameters
     blocks = [proposed[i : i + BLOCK] for i in range(0, len(proposed), BLOCK)]
-    finished_blocks, cut = divmod(done, BLOCK)
+    finished_blocks, cut = divmod(len(study.trials) - start, BLOCK)
     remaining = blocks[finished_blocks:]
-    for position, scores in enumerate(score_blocks(remaining)):
+    padded = min(BLOCK, sampler.round_size(start))
+    for position, scores in enumerate(score_blocks(remaining, padded)):
         skip = cut if position == 0 else 0  # of a block that was cut, the first are in the study
         pairs = list(zip(remaining[position], scores, strict=True))
         for candidate, score in pairs[skip:]:
-            study.add(finished(candidate, score, aims=aims))
+            study.add(finished(candidate, score, aims=aims, most=most))
 
 
 def top(scored: Sequence[Scored], count: int, limits: Limits) -> list[Scored]:
@@ -97,17 +95,13 @@ def distinct(candidates: Iterable[Candidate], count: int) -> list[Candidate]:
     found: list[Candidate] = []
     seen: set[tuple[object, ...]] = set()
     for candidate in candidates:
-        key = _key(candidate.graph)
+        key = candidate.graph.identity
         if key not in seen:
             seen.add(key)
             found.append(candidate)
         if len(found) == count:
             break
     return found
-
-
-def _key(graph: Graph) -> tuple[object, ...]:
-    return graph.nodes, graph.outputs
 
 
 def random_feasible(

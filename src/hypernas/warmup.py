@@ -47,6 +47,7 @@ def costs(place: Workplace, known: Survey) -> Costs:
         epoch=sum(seconds) / len(seconds),
         biggest_epoch=seconds[-1],
         overhead=OVERHEAD,
+        alone=place.sampler.alone(config.given(1).get("trials", 0)),
     )
 
 

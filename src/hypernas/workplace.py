@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import torch
 
-from hypernas import hypernets
+from hypernas import hypernets, samplers
 from hypernas.candidate import Candidates
 from hypernas.config import Config, Plan
 from hypernas.data import (
@@ -31,6 +31,7 @@ from hypernas.files import read_json, read_tensors
 from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
 from hypernas.results import Struct
+from hypernas.samplers import Sampler
 from hypernas.scoring import Scorer
 from hypernas.spaces import Space, find
 from hypernas.survey import Draws, Survey
@@ -273,6 +274,11 @@ class Workplace:
         made = self.new_hypernet()
         made.load_state_dict(read_tensors(path)[0])
         return made.to(self.config.device).eval()
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Proposes the candidates of the search."""
+        return samplers.make(self.config.sampler, self.config.sampler_options)
 
     def scorer(self, hypernet: Hypernet) -> Scorer:
         """Return the scoring protocol of this run for a hypernetwork."""

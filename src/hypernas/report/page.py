@@ -185,8 +185,9 @@ def _steps(seconds: dict[str, float]) -> list[tuple[str, float, float]]:
 
 def _configuration(result: Result) -> list[tuple[str, dict[str, Any]]]:
     """Return the groups of what was run, each with its names and values."""
+    stages = ", ".join(f"{count:,} {name}" for name, count in result.search.stages.items())
     search = {
-        "sampler": result.search.sampler,
+        "sampler": f"{result.search.sampler}: {stages}" if stages else result.search.sampler,
         "candidates scored": f"{result.search.scored:,}",
         "random draws within the limits": formats.percent(result.search.feasible_share),
         "seed": result.seed,
