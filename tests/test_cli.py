@@ -97,6 +97,9 @@ class TestRefusals:
             (["digits", "--set", "width"], "NAME=VALUE"),
             (["digits", "--no-such-option", "3"], "--no-such-option"),
             (["digits", "--sampler", "annealing"], "evolution"),
+            (["digits", "--sampler-set", "random=3"], "it has none"),
+            (["digits", "--sampler", "smash", "--sampler-set", "steps=3"], "markov, temperature"),
+            (["digits", "--sampler", "smash", "--sampler-set", "random=0"], "$.random"),
             (["digits", "--examples", "3"], "examples"),
         ],
     )
@@ -281,6 +284,80 @@ class TestRunFolder:
         assert call(capsys, "init", images, *TINY, "--out", out)[0] == 0
         picture(images / "dog" / "new.png", shade=99)
         assert "other data" in refused(capsys, "fit", out)
+
+
+class TestSpacesCheck:
+    """What a space is like, before a run."""
+
+    def test_figures(self, capsys: pytest.CaptureFixture[str]) -> None:
+        data = ["--shape", "1,7,7", "--classes", 3, "--max-params", "5k", "--draws", 20]
+        status, out, _ = call(capsys, "spaces", "check", "cell", "--set", "width=4", *data)
+        assert status == 0
+        lines = out.splitlines()
+        assert lines[0].startswith("space cell (width=4 ")
+        assert lines[0].endswith("examples 1×7×7, 3 classes")
+        assert re.match(r"20 architectures drawn: \d+ different networks, [\d.]+% within", lines[1])
+        assert "MACs" in out
+        assert len(lines) == 9
+
+    @pytest.mark.parametrize(
+        "space", ["nas-bench-201", "tests/small_space.py:small", "examples/my_space.py:residual"]
+    )
+    def test_of_any_space(self, capsys: pytest.CaptureFixture[str], space: str) -> None:
+        arguments = ("spaces", "check", space, "--data", "digits", "--draws", 5, "--quiet")
+        status, out, errors = call(capsys, *arguments)
+        assert (status, errors) == (0, "")
+        assert "examples 1×8×8, 10 classes" in out
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["cel"], "did you mean 'cell'"),
+            (["cell", "--set", "wide=3"], "width"),
+            (["cell", "--set", "cells=0"], "cells=0"),
+            (["cell", "--shape", "3x32x32"], "3,32,32"),
+            (["cell", "--draws", "0"], "--draws"),
+            (["cell", "--data", "digits", "--classes", "4"], "--data says"),
+            (["cell", "--data", "nowhere/at/all"], "nowhere/at/all"),
+            ([], "search space: NAME"),
+        ],
+    )
+    def test_refusals(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    ) -> None:
+        assert words in refused(capsys, "spaces", "check", *arguments)
+
+
+def test_an_optuna_sampler_is_refused_for_a_large_space_before_the_fit(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "large.py").write_text(
+        "from torch import nn\n"
+        "def large(choose, data):\n"
+        "    width = [choose(f'w{i}', [1, 2]) for i in range(201)][0]\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 10))\n"
+    )
+    space = ["--space", f"{tmp_path / 'large.py'}:large", *TINY[4:]]
+    out = tmp_path / "out"
+    line = refused(capsys, "run", "digits", *space, "--sampler", "tpe", "--out", out)
+    assert "201 Optuna parameters" in line
+    assert "--sampler smash" in line
+    assert not out.exists()
+    assert call(capsys, "init", "digits", *space, "--sampler", "smash", "--out", out)[0] == 0
+
+
+def test_smash_scores_as_many_as_its_options_say(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out, options = tmp_path / "run", [*TINY]
+    place = options.index("--trials")
+    del options[place : place + 2]
+    smash = ["--sampler", "smash", "--sampler-set", "random=9", "perturb=3", "markov=4"]
+    assert call(capsys, "run", "digits", *options, *smash, "--out", out)[0] == 0
+    search = json.loads((out / "result.json").read_text())["search"]
+    assert search["scored"] == 16
+    assert search["stages"] == {"random": 9, "perturbed": 3, "Markov": 4}
+    assert "smash: 9 random, 3 perturbed, 4 Markov" in (out / "report.html").read_text()
 
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
-from hypernas.config import Config
+from hypernas.config import Config, SpaceCheck
 from hypernas.errors import ConfigError, HypernasError
 from hypernas.flags import Size
 from hypernas.results import Limits
@@ -198,6 +198,21 @@ def spaces() -> None:
     print(f"{'FILE.py:NAME':15} a space of your own: def NAME(choose, data, *, option=1): …")
 
 
+def spaces_check(check: OmitArgPrefixes[SpaceCheck], *, quiet: bool = False) -> None:
+    """Draw architectures of a space and print what they are like: sizes, limits, seconds.
+
+    Args:
+        check: the space, its options, and the data.
+        quiet: show no progress.
+    """
+    from hypernas.checking import report_on
+    from hypernas.console import Voice
+
+    with Voice(quiet=quiet).bar("draw") as update:
+        lines = report_on(check, lambda done, total: update(done, total, "architectures"))
+    print("\n".join(lines))
+
+
 def data_list() -> None:
     """List the known data sets, and where each is or how to get it."""
     from hypernas.data import known
@@ -231,7 +246,12 @@ COMMANDS: dict[str, Any] = {
     "ask": ask,
     "score": score,
     "spaces": spaces,
+    "spaces-check": spaces_check,
+    "data": data_list,
+    "data-fetch": data_fetch,
 }
+TWO_WORDS = ("spaces check", "data fetch")
+"""commands that may be written as two words; the first alone is a command too, and lists"""
 
 
 def _open(folder: Path, quiet: bool) -> Run:
@@ -275,15 +295,13 @@ def _parsed(given: list[str]) -> Callable[[], None]:
     Raises:
         ConfigError: they cannot be read; the parser's box of words is brought to one line.
     """
-    if given[:1] == ["data"]:
-        # `data` lists; `data fetch NAME` is a command of its own
-        given = ["data-fetch", *given[2:]] if given[1:2] == ["fetch"] else ["data", *given[1:]]
-    commands = COMMANDS | {"data": data_list, "data-fetch": data_fetch}
+    if " ".join(given[:2]) in TWO_WORDS:
+        given = ["-".join(given[:2]), *given[2:]]
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.extras.subcommand_cli_from_dict(
-                {name: _later(command) for name, command in commands.items()},
+                {name: _later(command) for name, command in COMMANDS.items()},
                 prog="hypernas",
                 description="Architecture search with hypernetworks.",
                 args=given,
