@@ -64,6 +64,7 @@ def prune(module: nn.Module, graph: Graph) -> nn.Module:
         pruned = fx.GraphModule(module, live, class_name=type(module).__name__)
     pruned.delete_all_unused_submodules()
     setattr(pruned, "cells", marked_cells(module))  # noqa: B010
+    setattr(pruned, "idle", listed(module, "idle"))  # noqa: B010
     return pruned
 
 
@@ -75,9 +76,14 @@ class _BufferTracer(fx.Tracer):
 
 def marked_cells(module: nn.Module) -> list[str]:
     """Return the names in ``module.cells``; none when it lists no names (a ModuleList, say)."""
-    cells = getattr(module, "cells", ())
-    named = isinstance(cells, (list, tuple)) and all(isinstance(cell, str) for cell in cells)
-    return list(cells) if named else []
+    return listed(module, "cells")
+
+
+def listed(module: nn.Module, attribute: str) -> list[str]:
+    """Return the names that a module lists as an attribute; none when it holds something else."""
+    found = getattr(module, attribute, ())
+    named = isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found)
+    return list(found) if named else []
 
 
 _ABSENT = object()
