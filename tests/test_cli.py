@@ -263,6 +263,62 @@ class TestRunFolder:
         after = json.loads((finished / "result.json").read_text())["final"]
         assert after["val_accuracy"] >= before["val_accuracy"]
 
+    def test_winner_under_other_options(
+        self, capsys: pytest.CaptureFixture[str], finished: Path
+    ) -> None:
+        scale = ["train", finished, "--best", "--scale", "width=8", "--epochs", 1]
+        for start in ("scratch", "grown"):
+            status, _, errors = call(capsys, *scale, "--start", start)
+            assert status == 0
+        assert "width=8" in errors
+        assert "grown" in errors
+        assert "scratch" in errors
+        kept = json.loads((finished / "scaled.json").read_text())
+        assert [(s["options"], s["start"]) for s in kept] == [
+            ({"width": 8}, "scratch"),
+            ({"width": 8}, "grown"),
+        ]
+        about = json.loads((finished / kept[1]["folder"] / "best/architecture.json").read_text())
+        assert about["space"]["options"]["width"] == 8
+        assert about["params"] == kept[1]["params"]
+        line = refused(capsys, *scale[:-3], "nodes=3", "--epochs", 1)
+        assert "--scale nodes=3: the winner does not fit" in line
+
+    def test_winner_on_other_data(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, images: Path
+    ) -> None:
+        transfer = ["train", finished, "--transfer-to"]
+        rest = ["--epochs", 1, "--random", 2, "--image-size", 8]
+        status, _, errors = call(capsys, *transfer, images, *rest)
+        assert status == 0
+        for words in ("transferred", "random 2", "random, mean", "luck was not measured"):
+            assert words in errors
+        found = json.loads((finished / "transfer" / "images" / "result.json").read_text())
+        assert found["data"]["classes"] == ["cat", "dog"]
+        assert len(found["random"]) == 2
+        assert "made with" in refused(capsys, *transfer, images, *rest, "--native", finished)
+        assert "nowhere" in refused(capsys, *transfer, "nowhere", *rest)
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ("--best --epochs 1 --finalists 2", "--finalists does not go with --best"),
+            ("--best --epochs 1 --seeds 2", "--seeds does not go with --best without --scale"),
+            ("--best --epochs 1 --start grown", "--start does not go with --best without --scale"),
+            ("--best --scale width=8", "--best needs --epochs"),
+            ("--scale width=8 --epochs 1", "--scale does not go with a training without --best"),
+            ("--transfer-to digits --best", "--best does not go with --transfer-to"),
+            ("--transfer-to digits --scale width=8", "--scale does not go with --transfer-to"),
+            ("--random 3", "--random does not go with a training without --transfer-to"),
+            ("--native x", "--native does not go with a training without --transfer-to"),
+            ("--best --scale width --epochs 1", "NAME=VALUE"),
+        ],
+    )
+    def test_options_that_do_not_go_together(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, options: str, words: str
+    ) -> None:
+        assert words in refused(capsys, "train", finished, *options.split())
+
     def test_another_space_under_the_run(
         self, capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
     ) -> None:

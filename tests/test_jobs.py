@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from hypernas import jobs
+from hypernas.config import Config
 from hypernas.data import Batches
 from hypernas.files import read_tensors
 from hypernas.jobs import GOING_ON, ScoreBlock, Train
@@ -128,20 +131,38 @@ def test_going_on_starts_with_the_weights_before(own_run: Run, starts: list[Trai
     assert more.folder != before.folder
 
 
-def test_generated_start_is_what_was_scored(own_run: Run, starts: list[Trainer]) -> None:
-    """Before the first step the network gives the logits of the scored candidate."""
-    place = with_config(own_run, start="generated")
-    for scored in own_run.scored[:4]:
-        Train(choices=scored.choices, seed=9, epochs=1).do(place)
-        module = starts[-1].module
-        candidate = place.candidates.of(scored.choices)
-        weights = place.hypernet([candidate])[0]
-        images, _ = next(place.validation_batches.in_order())
+@pytest.mark.parametrize("hypernet", ["ghn", "shared"])
+@pytest.mark.parametrize(
+    ("space", "options"),
+    [
+        ("cell", {"width": 4, "cells": 2, "nodes": 3}),
+        ("nas-bench-201", {"width": 4, "cells": 1}),
+    ],
+)
+def test_generated_start_is_the_candidate(
+    space: str, options: dict[str, Any], hypernet: str, tmp_path: Path, starts: list[Trainer]
+) -> None:
+    """Before the first step the network gives the logits of the candidate, by the same batch."""
+    config = Config(
+        data="digits", space=space, options=options, hypernet=hypernet, start="generated"
+    )
+    place = Workplace(tmp_path, config)
+    place.data = place.record_data()
+    place.hypernet = place.new_hypernet()
+    images, _ = next(place.validation_batches.in_order())
+    for number in range(3):
+        candidate = place.candidates.draw(random.Random(number))
+        Train(choices=candidate.choices, seed=0, epochs=1).do(place)
         with torch.no_grad():
-            expected = candidate(weights, images)
-            torch.testing.assert_close(module.train()(images), expected, rtol=1e-4, atol=1e-4)
-    plain = with_config(own_run)
-    Train(choices=own_run.scored[0].choices, seed=10, epochs=1).do(plain)
+            expected = candidate(place.hypernet([candidate])[0], images)
+            outputs = starts[-1].module.train()(images)
+        torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_start_decides_the_first_weights(own_run: Run, starts: list[Trainer]) -> None:
+    choices = own_run.scored[0].choices
+    Train(choices=choices, seed=9, epochs=1).do(with_config(own_run, start="generated"))
+    Train(choices=choices, seed=10, epochs=1).do(with_config(own_run))
     names = dict(starts[0].module.named_parameters())
     other = dict(starts[-1].module.named_parameters())
     assert not all(torch.equal(names[name], other[name]) for name in names)

@@ -42,9 +42,14 @@ class Best:
     @cached_property
     def module(self) -> nn.Module:
         """The trained network, a plain module in evaluation mode."""
-        module = build_network(self.place.space, self.choices, self.place.signature, seed=0)
-        load_weights(module, self.place, self.final.folder)
-        return module.eval()
+        return trained(self.place, self.choices, self.final.folder)
+
+
+def trained(place: Workplace, choices: Architecture, folder: str) -> nn.Module:
+    """Return a trained network in evaluation mode, with the weights in ``folder`` of the run."""
+    module = build_network(place.space, choices, place.signature, seed=0)
+    load_weights(module, place, folder)
+    return module.eval()
 
 
 def stages(place: Workplace, winner: Network) -> list[Train]:

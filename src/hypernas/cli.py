@@ -11,7 +11,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 import tyro
@@ -19,7 +19,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from hypernas.config import Config, SpaceCheck
 from hypernas.errors import ConfigError, HypernasError
-from hypernas.flags import Size
+from hypernas.flags import OtherOptions, Size
 from hypernas.results import Limits
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ def train(
     folder: Folder,
     *,
     best: bool = False,
+    scale: OtherOptions | None = None,
+    start: Literal["scratch", "grown"] | None = None,
+    transfer_to: str | None = None,
+    native: Path | None = None,
+    random: int | None = None,
+    image_size: int | None = None,
     finalists: int | None = None,
     seeds: int | None = None,
     epochs: int | None = None,
@@ -91,20 +97,46 @@ def train(
 ) -> None:
     """Train the finalists, as many random networks, and the biggest that fits; or the winner on.
 
+    The winner goes on (--best), is built under other options of the space (--best --scale), or is
+    trained on other data (--transfer-to).
+
     Args:
         folder: the run folder.
         best: go on with the winner, for --epochs more.
+        scale: with --best, build it anew under these options of the space, such as width=32.
+        start: of the network so built: from scratch (the default), or grown from the trained winner
+            (Net2Net).
+        transfer_to: train the winner and random architectures on these data; see --data of run.
+        native: run folder on the data of --transfer-to, whose winner is trained beside.
+        random: random architectures beside the transferred one; by default 3.
+        image_size: side to which the images of --transfer-to are brought, pixels.
         finalists: best candidates to train; by default as planned.
         seeds: trainings of each network; by default as planned.
         epochs: of each training; by default as planned.
         quiet: print nothing.
     """
+    counts = {"seeds": seeds, "epochs": epochs}
+    target = {"random": random, "image_size": image_size}
     opened = _open(folder, quiet)
-    if not best:
-        opened.train(finalists=finalists, seeds=seeds, epochs=epochs)
+    if transfer_to is not None:
+        _none("--transfer-to", best=best or None, scale=scale, start=start, finalists=finalists)
+        from hypernas.transferring import Target
+
+        given = {k: v for k, v in (counts | target).items() if v is not None}
+        opened.transfer(Target(data=transfer_to, **given), native=native)
         return
-    if epochs is None or finalists is not None or seeds is not None:
-        raise ConfigError("--best needs --epochs N, and neither --finalists nor --seeds")
+    _none("a training without --transfer-to", native=native, **target)
+    if not best:
+        _none("a training without --best", scale=scale, start=start)
+        opened.train(finalists=finalists, **counts)
+        return
+    _none("--best", finalists=finalists)
+    if epochs is None:
+        raise ConfigError("--best needs --epochs N, how long the winner is trained")
+    if scale is not None:
+        opened.scale(scale, epochs=epochs, seeds=seeds, start=start or "scratch")
+        return
+    _none("--best without --scale", start=start, seeds=seeds)
     opened.go_on(epochs=epochs)
 
 
@@ -252,6 +284,13 @@ COMMANDS: dict[str, Any] = {
 }
 TWO_WORDS = ("spaces check", "data fetch")
 """commands that may be written as two words; the first alone is a command too, and lists"""
+
+
+def _none(of: str, **options: object) -> None:
+    """Refuse options that do not go together."""
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"--{name.replace('_', '-')} does not go with {of}; leave it out")
 
 
 def _open(folder: Path, quiet: bool) -> Run:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,27 @@ def replacing(path: Path) -> Generator[Path, None, None]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Generator[Path, None, None]:
+    """Yield a folder beside ``path`` that takes its place when the block ends well.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise RunError(f"cannot make {path}: {error}; give another --out") from error
+    try:
+        yield beside
+        beside.chmod(0o755)
+        beside.replace(path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

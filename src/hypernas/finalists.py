@@ -15,7 +15,7 @@ from hypernas.config import Plan
 from hypernas.errors import RunError
 from hypernas.jobs import Train
 from hypernas.randomness import rng
-from hypernas.results import Network, Scored, Source, Struct, Training
+from hypernas.results import Network, Rebuilt, Scored, Source, Struct, Training
 from hypernas.scoring import Score
 from hypernas.searching import distinct, random_feasible, top
 from hypernas.survey import biggest
@@ -137,6 +137,6 @@ def best_of(found: Sequence[Network]) -> Network:
     return max(found, key=lambda n: (n.val_accuracy, -n.params))
 
 
-def best_seed(network: Network) -> Training:
+def best_seed(network: Network | Rebuilt) -> Training:
     """Return the training with the highest validation accuracy."""
     return max(network.seeds, key=lambda t: (t.val_accuracy, -t.seed))

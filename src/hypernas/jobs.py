@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from torch import nn
 from hypernas.candidate import build_network
 from hypernas.choices import identity
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
+from hypernas.net2net import State, grown
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct, Training
 from hypernas.scoring import BLOCK, Score
@@ -19,6 +21,9 @@ from hypernas.workplace import MEASURE_BATCH, Workplace
 
 GOING_ON = 0.5
 """learning rate with which a trained network goes on, as a share of the recipe's"""
+
+NOISE = 0.01
+"""what a grown network's copied channels differ by, as a share of their weights' deviation"""
 
 Progress = Callable[[int, int], None]
 
@@ -46,13 +51,21 @@ class Train(Struct, frozen=True, tag="train"):
     """folder of the weights with which it starts; empty for a new network"""
     stage: int = 0
     """how often it has gone on"""
+    grown: bool = False
+    """whether those weights are of a smaller network, which this one computes at first"""
 
     @property
     def folder(self) -> str:
         """Where in the run folder its weights lie."""
-        if self.goes_on_from:
+        if self.goes_on_from and not self.grown:
             return f"{self.goes_on_from}-more-{self.epochs}"
-        return f"networks/{identity(self.choices)}/seed-{self.seed}-epochs-{self.epochs}"
+        own = f"networks/{identity(self.choices)}/seed-{self.seed}-epochs-{self.epochs}"
+        return f"{own}-from-{Path(self.goes_on_from).name}" if self.grown else own
+
+    def recipe(self, place: Workplace) -> Recipe:
+        """Return how it is trained; a network that was trained before learns at a lower rate."""
+        recipe = place.recipe(self.epochs, rate=GOING_ON if self.goes_on_from else 1.0)
+        return msgspec.structs.replace(recipe, start="grown") if self.grown else recipe
 
     def known(self, place: Workplace) -> Training | None:
         """Return the result, if the training is done."""
@@ -65,7 +78,7 @@ class Train(Struct, frozen=True, tag="train"):
         if known is not None:
             return known
         folder = place.folder / self.folder
-        recipe = place.recipe(self.epochs, rate=GOING_ON if self.stage else 1.0)
+        recipe = self.recipe(place)
         module = self._first(place, recipe)
         seed = derived_seed(place.config.seed, "training", self.seed, self.stage)
         trainer = Trainer(module, place.train_batches, place.task, recipe, folder, seed=seed)
@@ -88,7 +101,11 @@ class Train(Struct, frozen=True, tag="train"):
         """Return the network with the weights that it starts with."""
         seed = derived_seed(place.config.seed, "training", self.seed)
         module = build_network(place.space, self.choices, place.signature, seed=seed)
-        if self.goes_on_from:
+        if self.grown:
+            small = read_weights(place, self.goes_on_from)
+            graph = place.candidates.of(self.choices).graph
+            module.load_state_dict(grown(small, module, graph, noise=NOISE, seed=seed))
+        elif self.goes_on_from:
             load_weights(module, place, self.goes_on_from)
         elif recipe.start == "generated":
             weights = place.hypernet([place.candidates.of(self.choices)])[0]
@@ -99,7 +116,12 @@ class Train(Struct, frozen=True, tag="train"):
 
 def load_weights(module: nn.Module, place: Workplace, folder: str) -> None:
     """Load what a training in ``folder`` of the run ended with."""
-    module.load_state_dict(read_tensors(place.folder / folder / "weights.safetensors")[0])
+    module.load_state_dict(read_weights(place, folder))
+
+
+def read_weights(place: Workplace, folder: str) -> State:
+    """Return what a training in ``folder`` of the run ended with."""
+    return read_tensors(place.folder / folder / "weights.safetensors")[0]
 
 
 Job = ScoreBlock | Train

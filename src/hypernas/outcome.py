@@ -11,16 +11,18 @@ from typing import Any
 
 import msgspec
 
-from hypernas.best import Best
+from hypernas.best import Best, trained
 from hypernas.console import Voice, short
-from hypernas.files import read_json
+from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
 from hypernas.report import write_report
-from hypernas.results import Exported, Network, Result, Scored, Search
+from hypernas.results import Exported, Final, Network, Result, Scaled, Scored, Search
 from hypernas.training import Recipe
 from hypernas.trust import verdict
-from hypernas.workplace import Workplace
+from hypernas.workplace import DataRecord, Workplace
 
+STARTS = {"scratch": "scratch", "generated": "generated weights", "grown": "the trained winner"}
+"""first weights of a recipe, in words"""
 PACKAGES = ("hypernas", "torch", "numpy", "optuna")
 
 
@@ -35,15 +37,7 @@ def collect(
     biggest = next(n for n in found if n.source == "biggest")
     checks = place.folder / "export.json"
     return Result(
-        data={
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "input_shape": data.input_shape,
-            "classes": data.classes,
-            "fit": data.fit,
-            "validation": data.validation,
-            "test": data.test,
-        },
+        data=described(data),
         space={"name": place.space.name, "options": place.space.options},
         hypernet={
             "name": config.hypernet,
@@ -76,27 +70,41 @@ def collect(
     )
 
 
-def export_best(best: Best, folder: Path) -> dict[str, str]:
-    """Write the recommended network to ``folder``; return how far each file was checked."""
+def described(data: DataRecord) -> dict[str, Any]:
+    """Return what a result says of its data."""
+    names = ("name", "fingerprint", "input_shape", "classes", "fit", "validation", "test")
+    return {name: getattr(data, name) for name in names}
+
+
+def is_exported(place: Workplace, final: Final) -> bool:
+    """Say whether ``best/`` holds these weights."""
+    done = place.folder / "export.json"
+    return done.exists() and read_json(done, Exported).weights == final.folder
+
+
+def export_network(place: Workplace, network: Network | Scaled, final: Final) -> None:
+    """Write a trained network to ``best/``, and to ``export.json`` how far it was checked."""
     # exporting needs half a second to import, and only this step needs it
     from hypernas.exporting import export
 
-    place, data = best.place, best.place.data
+    data = place.data
     about = {
-        "choices": best.choices,
+        "choices": network.choices,
         "space": {"name": place.space.name, "options": place.space.options},
         "data": data.name,
         "classes": list(data.classes),
         "input_shape": list(data.input_shape),
         "normalisation": msgspec.to_builtins(data.normalisation),
-        "params": best.network.params,
-        "macs": best.network.macs,
-        "source": best.network.source,
-        "val_accuracy": best.final.val_accuracy,
-        "test_accuracy": best.final.test_accuracy,
+        "params": network.params,
+        "macs": network.macs,
+        "source": network.source,
+        "val_accuracy": final.val_accuracy,
+        "test_accuracy": final.test_accuracy,
     }
+    module = trained(place, network.choices, final.folder)
     example = place.task.example_input(place.signature)
-    return export(best.module.cpu(), example, folder, about=about)
+    checks = export(module, example, place.folder / "best", about=about)
+    write_json(place.folder / "export.json", Exported(weights=final.folder, checks=checks))
 
 
 def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> None:
@@ -152,5 +160,5 @@ def in_words(recipe: Recipe) -> str:
     return (
         f"SGD {recipe.rate:g} with cosine, Nesterov {recipe.momentum:g}, weight decay "
         f"{recipe.weight_decay:g}, batch {recipe.batch}, images {shown}, "
-        f"from {'generated weights' if recipe.start == 'generated' else 'scratch'}"
+        f"from {STARTS[recipe.start]}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import msgspec
 from hypernas import budget, warmup
 from hypernas.config import COUNTS, Plan
 from hypernas.console import Voice, short
-from hypernas.errors import RunError
-from hypernas.files import write_json
+from hypernas.files import new_folder, write_json
 from hypernas.fitting import RECIPES
 from hypernas.presets import choose_preset, is_open
 from hypernas.survey import Survey, survey
@@ -64,26 +62,20 @@ def prepare(place: Workplace, voice: Voice) -> None:
 
 
 def _write(place: Workplace, spent: float) -> None:
-    """Write the folder beside its place and move it there, so that it is whole or not there."""
-    try:
-        place.folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{place.folder.name}.", dir=place.folder.parent))
-    except OSError as error:
-        raise RunError(f"cannot make {place.folder}: {error}; give another --out") from error
-    try:
-        space = place.record_space()
-        write_json(beside / "data.json", place.data)
-        write_json(beside / "space.json", space)
-        shutil.copyfile(place.space.file, beside / "space.py")
+    """Write the folder, whole or not at all."""
+    with new_folder(place.folder) as beside:
+        write_parts(place, beside)
         write_json(beside / "survey.json", place.survey)
         write_json(beside / "plan.json", place.plan)
         write_json(beside / "seconds.json", {"prepare": spent})
-        write_json(beside / "config.json", place.config)
-        beside.chmod(0o755)
-        beside.replace(place.folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+
+
+def write_parts(place: Workplace, folder: Path) -> None:
+    """Write to ``folder`` what a workplace there is made from: configuration, data, space."""
+    write_json(folder / "config.json", place.config)
+    write_json(folder / "data.json", place.data)
+    write_json(folder / "space.json", place.record_space())
+    shutil.copyfile(place.space.file, folder / "space.py")
 
 
 def _say_data(place: Workplace, voice: Voice) -> None:

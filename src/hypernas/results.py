@@ -66,6 +66,53 @@ class Exported(Struct, frozen=True):
     checks: dict[str, str]
 
 
+class Rebuilt(Struct, frozen=True):
+    """An architecture trained beyond its search, with the means over its seeds."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    val_accuracy: float
+    test_accuracy: float
+    seeds: list[Training]
+
+
+class Scaled(Rebuilt, frozen=True):
+    """A winner trained under other options of its space."""
+
+    options: dict[str, Any]
+    """those that differ from the run's"""
+    start: Literal["scratch", "grown"]
+    """first weights: its own, or those of the trained winner (Net2Net)"""
+    folder: str
+    """where in the run folder it lies"""
+    source: Literal["scaled"] = "scaled"
+
+
+class Contrast(Struct, frozen=True):
+    """How one network compares with others on a test split."""
+
+    answer: Answer
+    """whether it is better; "not shown" is a tie"""
+    difference: tuple[float, float, float]
+    """its test accuracy minus the mean of theirs, with its 95 % interval"""
+
+
+class Transfer(Struct, frozen=True):
+    """What a winner is worth on other data, all networks trained there by one recipe."""
+
+    data: dict[str, Any]
+    """name, fingerprint, input_shape, classes, and the number of examples of each split"""
+    recipe: dict[str, Any]
+    transferred: Rebuilt
+    native: Rebuilt | None
+    """the winner of a search on that data"""
+    random: list[Rebuilt]
+    against_native: Contrast | None
+    against_random: Contrast
+    text: str
+
+
 class Scored(Struct, frozen=True):
     """An architecture with its score."""
 

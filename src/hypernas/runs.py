@@ -7,6 +7,7 @@
     hypernet.safetensors
     study.journal             the scored candidates; opens in optuna-dashboard
     picks.json   networks/    the networks trained for real, and their weights
+    scaled/      transfer/    the winner under other options, and on other data
     best/                     the exported network
     result.json   report.html
 """
@@ -14,16 +15,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
 
-from hypernas import asking, jobs, outcome, samplers
+from hypernas import asking, jobs, outcome, samplers, scaling, transferring
 from hypernas.best import Best, final_of, next_stage, stages
+from hypernas.branches import require_counts
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
 from hypernas.config import Config, check, difference, in_full
@@ -36,10 +40,11 @@ from hypernas.hypernets import make
 from hypernas.jobs import ScoreBlock
 from hypernas.lock import owned
 from hypernas.preparing import prepare
-from hypernas.results import Exported, Limits, Network, Result, Scored, Struct
+from hypernas.results import Limits, Network, Result, Scaled, Scored, Struct, Transfer
 from hypernas.scoring import Score
 from hypernas.searching import search
 from hypernas.study import Study
+from hypernas.transferring import Target
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
@@ -150,6 +155,52 @@ class Run:
             self._report()
             request.unlink()
 
+    def scale(
+        self,
+        options: dict[str, Any],
+        *,
+        epochs: int,
+        seeds: int | None = None,
+        start: scaling.Start = "scratch",
+    ) -> list[Scaled]:
+        """Train the winner's choices under other options of the space, such as ``width=32``.
+
+        Args:
+            options: those that are to differ.
+            epochs: of each training.
+            seeds: trainings; by default as planned.
+            start: ``grown`` starts as the trained winner, whose outputs it gives (Net2Net).
+
+        Returns:
+            All that was so trained in this run, the last one last.
+        """
+        require_counts(epochs=epochs, seeds=seeds)
+        with owned(self.folder):
+            winner, seeds = self._winner(), seeds or self.place.plan.seeds
+            found = scaling.scale(
+                self.best, options, self.voice, epochs=epochs, seeds=seeds, start=start
+            )
+            scaling.show(self.voice, winner, found)
+            self.voice.say(f"network: {self.folder / found[-1].folder / 'best'}{os.sep}")
+        return found
+
+    def transfer(self, target: Target, *, native: str | Path | None = None) -> Transfer:
+        """Train the winner on other data, beside random architectures and one found there.
+
+        Args:
+            target: the data, and how much is trained there.
+            native: a run folder on that data, whose winner is trained beside.
+        """
+        other = None
+        if native is not None:
+            there = Run.open(native, quiet=True)
+            other = there.place, there._winner().choices
+        with owned(self.folder):
+            choices = self._winner().choices
+            found = transferring.transfer(self.place, choices, target, self.voice, native=other)
+            transferring.show(self.voice, found)
+        return found
+
     def export(self) -> None:
         """Write ``best/`` anew, and bring ``result.json`` up to date."""
         with owned(self.folder):
@@ -253,12 +304,9 @@ class Run:
         self.__dict__.pop("best", None)
 
     def _export(self) -> None:
-        done = self.folder / "export.json"
-        if done.exists() and read_json(done, Exported).weights == self.best.final.folder:
-            return
-        with self._timed("export"):
-            checks = outcome.export_best(self.best, self.folder / "best")
-            write_json(done, Exported(weights=self.best.final.folder, checks=checks))
+        if not outcome.is_exported(self.place, self.best.final):
+            with self._timed("export"):
+                outcome.export_network(self.place, self.best.network, self.best.final)
 
     def _report(self) -> None:
         seconds = self._seconds()
@@ -306,9 +354,7 @@ class Run:
 
     def _change_plan(self, **counts: int | None) -> None:
         given = {name: count for name, count in counts.items() if count is not None}
-        for name, count in given.items():
-            if count < 1:
-                raise ConfigError(f"--{name} is {count}; expected 1 or more")
+        require_counts(**given)
         if given:
             plan = msgspec.structs.replace(self.place.plan, **given)
             write_json(self.folder / "plan.json", plan)

@@ -32,7 +32,7 @@ class Recipe(Struct, frozen=True):
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augmentation: Augmentation | None = None
-    start: Literal["scratch", "generated"] = "scratch"
+    start: Literal["scratch", "generated", "grown"] = "scratch"
     precision: str = "fp32"
 
     def factor(self, step: int, steps: int) -> float:

@@ -32,12 +32,44 @@ import numpy as np
 from scipy import stats
 
 from hypernas.choices import canonical
-from hypernas.results import Answer, Network, Verdict
+from hypernas.results import Answer, Contrast, Network, Rebuilt, Verdict
 
 RESAMPLES = 10_000
 
 Difference = tuple[float, float, float]
 """a difference of accuracies (shares of 1) with its 95 % interval: (point, low, high)"""
+
+
+def contrast(one: Rebuilt, others: Sequence[Rebuilt], *, test_examples: int) -> Contrast:
+    """Say whether one network is better on a test split than others are on average.
+
+    Seeds are resampled, and of several others the networks too. The answer is "not shown" where
+    the interval holds 0, and where a single seed leaves luck unmeasured.
+
+    Args:
+        one: the network in question.
+        others: one network to hold it against, or several that stand for their kind.
+        test_examples: size of the test split.
+    """
+    rng = np.random.default_rng(0)
+    a, b = _group([one]), _group(others)
+    compare = _against_biggest if len(others) == 1 else _against_mean
+    difference = compare(a, b, test_examples, rng)
+    lucky = min(_fewest_seeds(a), _fewest_seeds(b)) < 2
+    return Contrast(answer="not shown" if lucky else _answer(difference), difference=difference)
+
+
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return Student's 95 % interval of the mean; None of a single value, which has no spread.
+
+    >>> low, high = interval_of_mean([0.90, 0.91, 0.92])
+    >>> round(low, 3), round(high, 3)
+    (0.885, 0.935)
+    """
+    if len(values) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / sqrt(len(values))
+    return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
 def verdict(
@@ -112,7 +144,7 @@ class _Group:
         return int((self.val.sum(1) / self.counts).argmax())
 
 
-def _group(networks: Sequence[Network]) -> _Group:
+def _group(networks: Sequence[Network | Rebuilt]) -> _Group:
     if not networks or any(not network.seeds for network in networks):
         raise ValueError("each group needs a network, and each network a training")
     counts = np.array([len(network.seeds) for network in networks])
@@ -170,6 +202,27 @@ def _against_biggest(
     )
 
 
+def _against_mean(
+    one: _Group, others: _Group, examples: int, rng: np.random.Generator
+) -> Difference:
+    """Return the difference between one network and the mean of several.
+
+    The two sides have different numbers of items, seeds and networks, so each is stretched by its
+    own; what is resampled from one group alone has k - 1 degrees of freedom.
+    """
+    a = _resampled(one, np.zeros((RESAMPLES, 1), int), rng)
+    b = _resampled(others, _with_replacement(others, rng), rng)
+    point = one.means[0] - others.means.mean()
+    seeds, networks = _fewest_seeds(one), len(others.counts)
+    draws = (
+        point
+        + _stretch(seeds, seeds - 1) * (a.test[:, 0] - one.means[0])
+        - _stretch(networks, networks - 1) * (b.test.mean(1) - others.means.mean())
+    )
+    luck = np.take_along_axis(_split_luck(others, examples, rng), b.networks, 1).mean(1)
+    return _interval(point, draws, _split_luck(one, examples, rng)[:, 0] - luck, 1.0)
+
+
 @dataclass(frozen=True)
 class _Draws:
     """Resampled groups, each array (RESAMPLES, k)."""
@@ -212,11 +265,17 @@ def _split_luck(group: _Group, examples: int, rng: np.random.Generator) -> np.nd
     return rng.binomial(examples, share, size=(RESAMPLES, len(share))) / examples - share
 
 
-def _stretch(k: int) -> float:
-    """Return by how much deviations from k resampled items fall short of Student's interval."""
+def _stretch(k: int, freedom: int | None = None) -> float:
+    """Return by how much deviations from k resampled items fall short of Student's interval.
+
+    Args:
+        k: items on a side.
+        freedom: degrees of freedom; by default those of a difference of two sides.
+    """
     if k < 2:
         return 1.0
-    return sqrt(k / (k - 1)) * float(stats.t.ppf(0.975, 2 * k - 2) / stats.norm.ppf(0.975))
+    t = stats.t.ppf(0.975, 2 * k - 2 if freedom is None else freedom)
+    return sqrt(k / (k - 1)) * float(t / stats.norm.ppf(0.975))
 
 
 def _interval(
@@ -248,8 +307,8 @@ def _random_words(answer: Answer, mean: Difference, best: Difference, examples: 
         "not shown": "No difference between search and random picks was shown",
     }[answer]
     return (
-        f"{start} on the test split of {examples:,} images: {_points(mean)} on average and "
-        f"{_points(best, '')} best against best"
+        f"{start} on the test split of {examples:,} images: {with_interval(mean)} on average and "
+        f"{with_interval(best, '')} best against best"
     )
 
 
@@ -261,7 +320,7 @@ def _biggest_words(answer: Answer, difference: Difference, pick_is_biggest: bool
         "no": "the biggest network that fits did better than the best searched:",
         "not shown": "against the biggest network that fits no difference was shown:",
     }[answer]
-    return f"{start} {_points(difference)}"
+    return f"{start} {with_interval(difference)}"
 
 
 def _caveat(networks: int, seeds: int) -> str:
@@ -274,10 +333,10 @@ def _caveat(networks: int, seeds: int) -> str:
     return f", with {' and '.join(lucky)}, whose luck was not measured" if lucky else ""
 
 
-def _points(difference: Difference, unit: str = " points") -> str:
+def with_interval(difference: Difference, unit: str = " points") -> str:
     """Write a difference with its interval in percentage points.
 
-    >>> _points((0.008, 0.003, 0.013))
+    >>> with_interval((0.008, 0.003, 0.013))
     '+0.8 points (+0.3 to +1.3)'
     """
     point, low, high = map(points, difference)

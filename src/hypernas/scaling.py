@@ -1,0 +1,194 @@
+"""Scaling: the winner's choices built under other options of its space, and trained.
+
+A cell that was searched in a small network is wanted in a large one. The large one starts from
+scratch, or is *grown* from the trained winner by :mod:`hypernas.net2net`, so that the two can be
+compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import msgspec
+import torch
+
+from hypernas.best import Best
+from hypernas.branches import branch, folder_name, jobs_of, rebuilt, train_all, write_branch
+from hypernas.candidate import Candidates, build_network
+from hypernas.choices import Architecture, canonical
+from hypernas.console import Voice, short
+from hypernas.errors import ConfigError, GraphError, SpaceError
+from hypernas.files import read_json, write_json
+from hypernas.finalists import best_seed
+from hypernas.jobs import Train, read_weights
+from hypernas.net2net import WAY_OUT, grown
+from hypernas.outcome import export_network, is_exported
+from hypernas.results import Final, Network, Scaled
+from hypernas.spaces import Space
+from hypernas.workplace import Workplace
+
+Start = Literal["scratch", "grown"]
+
+RECORD = "scaled.json"
+TOLERANCE = 1e-3
+"""how far a grown network's outputs may be off the winner's, as a share of the largest output"""
+
+
+def scale(
+    best: Best, options: dict[str, Any], voice: Voice, *, epochs: int, seeds: int, start: Start
+) -> list[Scaled]:
+    """Train the winner's choices under other options; return all that was so trained in the run.
+
+    Args:
+        best: the winner.
+        options: of the space, those that are to differ.
+        voice: says how it goes.
+        epochs: of each training.
+        seeds: trainings.
+        start: first weights.
+
+    Raises:
+        HypernasError: the options, or the choices under them, do not work.
+    """
+    run = best.place
+    space = scaled_space(run, best.choices, options)
+    changed = {k: v for k, v in space.options.items() if v != run.space.options[k]}
+    if not changed:
+        raise ConfigError(
+            f"--scale {_in_words(options)} changes nothing: the run has these options; give others"
+        )
+    place = branch(run, f"scaled/{folder_name(_in_words(changed, ','))}", space)
+    source = _grown_from(best, place) if start == "grown" else {}
+    write_branch(place)
+    todo = jobs_of(best.choices, seeds, epochs, **source)
+    train_all(place, todo, voice)
+    found = Scaled(
+        **msgspec.structs.asdict(rebuilt(place, todo)),
+        options=changed,
+        start=start,
+        folder=place.folder.relative_to(run.folder).as_posix(),
+    )
+    final = _final(found, todo)
+    if not is_exported(place, final):
+        export_network(place, found, final)
+    return _recorded(run, found)
+
+
+def _final(found: Scaled, done: Sequence[Train]) -> Final:
+    """Return the best training by validation accuracy."""
+    best = best_seed(found)
+    return Final(
+        seed=best.seed,
+        epochs=best.epochs,
+        val_accuracy=best.val_accuracy,
+        test_accuracy=best.test_accuracy,
+        folder=next(job.folder for job in done if job.seed == best.seed),
+        text=f"the best of {len(done)} trainings by validation accuracy",
+    )
+
+
+def scaled_space(run: Workplace, choices: Architecture, options: dict[str, Any]) -> Space:
+    """Return the run's space under other options, in which the choices are found to fit.
+
+    Raises:
+        SpaceError: no such option, or the choices do not fit; names the option.
+    """
+    space = run.space.with_options(**options)
+    try:
+        Candidates(space, run.signature).of(choices)
+    except (SpaceError, GraphError) as error:
+        blamed = _blamed(run, choices, options)
+        raise SpaceError(
+            f"--scale {_in_words(blamed)}: the winner does not fit: {error}; give another value"
+        ) from error
+    return space
+
+
+def _blamed(run: Workplace, choices: Architecture, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the first option that alone is too much, else all."""
+    for name, value in options.items():
+        try:
+            Candidates(run.space.with_options(**{name: value}), run.signature).of(choices)
+        except (SpaceError, GraphError):
+            return {name: value}
+    return options
+
+
+def _grown_from(best: Best, place: Workplace) -> dict[str, Any]:
+    """Return how trainings start from the winner's weights, found to give its outputs.
+
+    Raises:
+        SpaceError: the larger network cannot start as the winner.
+    """
+    source = PurePosixPath("../..") / best.final.folder  # a branch lies two folders deep
+    module = build_network(place.space, best.choices, place.signature, seed=0)
+    graph = place.candidates.of(best.choices).graph
+    weights = grown(read_weights(best.place, best.final.folder), module, graph)
+    module.load_state_dict(weights)
+    images = place.task.example_input(place.signature)
+    with torch.no_grad():
+        expected, outputs = best.module.cpu()(images), module.eval()(images)
+    gap = max(_gap(a, b) for a, b in zip(_exits(expected), _exits(outputs), strict=True))
+    if not gap <= TOLERANCE:
+        raise SpaceError(
+            f"--start grown: the larger network gives other outputs than the winner it grew from "
+            f"(off by {gap:.1%}), as this space does not treat all channels alike; {WAY_OUT}"
+        )
+    return {"goes_on_from": source.as_posix(), "grown": True}
+
+
+def _exits(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _gap(expected: torch.Tensor, outputs: torch.Tensor) -> float:
+    scale = expected.abs().max().clamp_min(1e-6)
+    return ((outputs - expected).abs().max() / scale).item()
+
+
+def _recorded(run: Workplace, found: Scaled) -> list[Scaled]:
+    """Keep what was found in the run folder; return it with what is kept of the same winner."""
+    path = run.folder / RECORD
+    kept = read_json(path, list[Scaled]) if path.exists() else []
+    every = [s for s in kept if _question(s) != _question(found)] + [found]
+    write_json(path, every)
+    return [s for s in every if canonical(s.choices) == canonical(found.choices)]
+
+
+def _question(scaled: Scaled) -> tuple[Any, ...]:
+    epochs = scaled.seeds[0].epochs
+    return canonical(scaled.choices), canonical(scaled.options), scaled.start, epochs
+
+
+def _in_words(options: dict[str, Any], between: str = " ") -> str:
+    """Write options as on the command line.
+
+    >>> _in_words({"width": 32, "mode": "plain"})
+    'width=32 mode=plain'
+    """
+    return between.join(
+        f"{k}={v if isinstance(v, str) else msgspec.json.encode(v).decode()}"
+        for k, v in options.items()
+    )
+
+
+def show(voice: Voice, winner: Network, found: Sequence[Scaled]) -> None:
+    """Print the winner at its own size and what it became under other options."""
+    header = ("network", "start", "params", "MACs", "epochs", "seeds", "val acc.", "test acc.")
+    rows = [("winner", "", *_figures(winner))]
+    rows += [(_in_words(s.options), s.start, *_figures(s)) for s in found]
+    voice.table("the winner under other options (accuracies: means over seeds)", header, rows)
+
+
+def _figures(network: Network | Scaled) -> tuple[str, ...]:
+    test = network.test_accuracy
+    return (
+        short(network.params),
+        short(network.macs),
+        str(network.seeds[0].epochs),
+        str(len(network.seeds)),
+        f"{network.val_accuracy:.2%}",
+        f"{test:.2%}" if test is not None else "–",
+    )
