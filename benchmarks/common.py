@@ -35,11 +35,12 @@ class Row(msgspec.Struct, kw_only=True):
         return "met" if reached else "missed"
 
 
-def write(script: Path, rows: list[Row]) -> None:
-    """Print ``rows`` and write ``results/NAME.json`` beside the script."""
-    table = Table(title=script.stem)
-    for name in ("what", "value", "goal", "", "peer", "note"):
-        table.add_column(name)
+def write(script: Path, rows: list[Row], *, suffix: str = "") -> None:
+    """Print ``rows`` and write ``results/NAME.json`` beside the script; NAME may get a suffix."""
+    name = f"{script.stem}_{suffix}" if suffix else script.stem
+    table = Table(title=name)
+    for column in ("what", "value", "goal", "", "peer", "note"):
+        table.add_column(column)
     for row in rows:
         goal = "" if row.goal is None else f"{'≤' if row.better == 'less' else '≥'} {row.goal:g}"
         table.add_row(row.what, f"{row.value:.3g}", goal, row.met, row.peer, row.note)
@@ -50,7 +51,7 @@ def write(script: Path, rows: list[Row]) -> None:
         "command": " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]]),
         "rows": rows,
     }
-    path = script.parent / "results" / f"{script.stem}.json"
+    path = script.parent / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
 

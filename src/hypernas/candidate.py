@@ -10,7 +10,7 @@ import contextlib
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -39,15 +39,20 @@ class Candidate:
         decisions: what it asked, by name.
         module: without memory for parameters, pruned, in evaluation mode; its batch norms keep no
             running statistics, so they normalise by the batch.
-        graph: what a hypernetwork reads.
-        notes: what a hypernetwork remembers of the graph between steps, by its own key.
+        data: shape of an example and number of outputs.
+        notes: what a hypernetwork remembers of the candidate between steps, by its own key.
     """
 
     choices: Architecture
     decisions: dict[str, Decision]
     module: nn.Module
-    graph: Graph
+    data: Signature
     notes: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The computation graph, which graph hypernetworks read."""
+        return read_graph(self.module, self.data.input_shape)
 
     @cached_property
     def params(self) -> int:
@@ -135,15 +140,20 @@ class Candidates:
 def _candidate(
     choose: Chooser, module: nn.Module, data: Signature, device: torch.device
 ) -> Candidate:
-    graph = read_graph(module, data.input_shape)
-    module = prune(module, graph)
+    graph = None
+    if not getattr(module, "whole", False):  # else the space vouches that nothing in it is dead
+        graph = read_graph(module, data.input_shape)
+        module = prune(module, graph)
     for layer in module.modules():
         for name, buffer in layer.named_buffers(recurse=False):
             setattr(layer, name, buffer.to(device, copy=True))  # the space may hold on to it
         if isinstance(layer, _NormBase):
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
             layer.track_running_stats = False
-    return Candidate(dict(choose.choices), choose.decisions, module.eval(), graph)
+    candidate = Candidate(dict(choose.choices), choose.decisions, module.eval(), data)
+    if graph is not None:
+        candidate.__dict__["graph"] = graph  # as read before pruning, which leaves the same
+    return candidate
 
 
 def build_network(space: Space, choices: Architecture, data: Signature, *, seed: int) -> nn.Module:
@@ -187,9 +197,33 @@ def hollow_parameters() -> Generator[None, None, None]:
             param = nn.Parameter(hollow, requires_grad=param.requires_grad)
         register(self, name, param)
 
-    with _building:
+    with _building, _no_initialisation():
         nn.Module.register_parameter = register_hollow
         try:
             yield
         finally:
             nn.Module.register_parameter = register
+
+
+INITIALISERS = ("kaiming_uniform_", "uniform_", "ones_", "zeros_")
+"""what the constructors of torch.nn call"""
+
+
+@contextlib.contextmanager
+def _no_initialisation() -> Generator[None, None, None]:
+    """While the block runs, torch.nn.init does not work on tensors that hold nothing."""
+    kept = {name: getattr(nn.init, name) for name in INITIALISERS}
+
+    def unless_hollow(initialise: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def initialised(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return tensor if tensor.is_meta else initialise(tensor, *args, **kwargs)
+
+        return initialised
+
+    for name, initialise in kept.items():
+        setattr(nn.init, name, unless_hollow(initialise))
+    try:
+        yield
+    finally:
+        for name, initialise in kept.items():
+            setattr(nn.init, name, initialise)

@@ -71,7 +71,7 @@ def test_growth_keeps_the_old_part_and_says_what_it_replaced() -> None:
     shared = table(of(2))
     for parameter in shared.parameters():
         nn.init.normal_(parameter)
-    before = dict(shared.table.items())
+    before = dict(shared.table.entries.items())
     (narrow,) = shared([of(2)])
     replaced = shared.prepare([of(6)])
     assert len(replaced) == 5  # convolution, its bias, scale, shift, next convolution

@@ -214,7 +214,7 @@ def test_a_seed_makes_one_hypernetwork_and_leaves_the_generator_alone(
 
 
 def test_unknown_names_and_options_list_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"did you mean 'shared'\? known are ghn, shared"):
+    with pytest.raises(ConfigError, match=r"did you mean 'shared'\? known are ghn, smash, shared"):
         make("share")
     with pytest.raises(
         ConfigError, match="no option 'width'; it has state, hidden, rounds, scheme"
@@ -222,7 +222,7 @@ def test_unknown_names_and_options_list_the_known() -> None:
         make("ghn", {"width": 3})
     with pytest.raises(ConfigError, match="'shared' has no option 'state'; it has none"):
         make("shared", {"state": 3})
-    assert known().keys() == {"ghn", "shared"}
+    assert known().keys() == {"ghn", "smash", "shared"}
     assert all(len(text) > 20 for text in known().values())
 
 

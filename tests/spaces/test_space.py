@@ -135,7 +135,7 @@ def test_a_space_that_returns_no_module_is_refused(file: Path) -> None:
 
 
 def test_unknown_names_list_the_known_and_the_close() -> None:
-    with pytest.raises(SpaceError, match=r"did you mean 'nas-bench-201'\? known are cell, nas-"):
+    with pytest.raises(SpaceError, match=r"did you mean 'nas-bench-201'\? known are cell, memory-"):
         find("nasbench201")
     for name in ("", "own.py", "cell:cell"):
         with pytest.raises(SpaceError, match=r"or FILE\.py:FUNCTION for your own"):
@@ -147,7 +147,7 @@ def test_unknown_names_list_the_known_and_the_close() -> None:
 
 
 def test_known_spaces_say_what_they_are() -> None:
-    assert known().keys() == {"cell", "nas-bench-201"}
+    assert known().keys() == {"cell", "memory-bank", "nas-bench-201"}
     assert all(len(text) > 20 for text in known().values())
     assert find("cell").options == {
         "width": 16, "cells": 3, "nodes": 5, "identity": True, "stem_stride": None,

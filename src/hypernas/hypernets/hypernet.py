@@ -22,8 +22,13 @@ Weights: TypeAlias = dict[str, Tensor]
 
 BUILT_IN = {
     "ghn": "hypernas.hypernets.ghn:GHN",
+    "smash": "hypernas.hypernets.smash:SMASH",
     "shared": "hypernas.hypernets.shared:SharedWeights",
 }
+
+
+EXAMPLE = "example"
+"""argument of a hypernetwork whose shape depends on the space"""
 
 
 class Hypernet(nn.Module, ABC):
@@ -57,14 +62,31 @@ def known() -> dict[str, str]:
     return {name: (inspect.getdoc(_load(name)) or "").split("\n")[0] for name in BUILT_IN}
 
 
-def make(name: str, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> Hypernet:
+def make(
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    example: Candidate | None = None,
+    seed: int = 0,
+) -> Hypernet:
     """Return a new hypernetwork, initialised by ``seed``.
 
+    Args:
+        name: which one.
+        options: values for its arguments; text is read as their type.
+        example: any candidate of the space, for those whose shape depends on it.
+        seed: of the initialisation.
+
     Raises:
-        ConfigError: no such hypernetwork or option, or a value that it cannot have.
+        ConfigError: no such hypernetwork or option, a value that it cannot have, or a space that it
+            cannot read.
     """
     kind = _load(name)
     arguments = _converted(name, kind, options or {})
+    if EXAMPLE in inspect.signature(kind).parameters:
+        if example is None:
+            raise ConfigError(f"hypernetwork {name!r} needs a candidate of its space; give example")
+        arguments[EXAMPLE] = example
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "hypernet"))
         return kind(**arguments)
@@ -81,7 +103,7 @@ def _load(name: str) -> type[Hypernet]:
 
 def _converted(name: str, kind: type[Hypernet], options: Mapping[str, Any]) -> dict[str, Any]:
     types = inspect.get_annotations(kind.__init__, eval_str=True)
-    types.pop("return", None)
+    types = {key: kind for key, kind in types.items() if key not in ("return", EXAMPLE)}
     for option in options:
         if option not in types:
             listed = ", ".join(types) or "none"

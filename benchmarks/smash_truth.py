@@ -1,0 +1,189 @@
+"""Ground truth for SMASH: random memory-bank networks trained for real, one line each.
+
+    python benchmarks/smash_truth.py fashion-mnist --table NAME [--architectures 40] [--seeds 1]
+        [--set preset=tiny] [--examples 12000] [--epochs 4]
+
+Every network is drawn by the space's own weights, trained by one recipe on the fit split, and
+measured once on the test split. The table is ``truth/NAME.jsonl``: first the settings, then one
+line a training. A killed run goes on by the same command; several processes may share the work
+(``--share 0/2`` and ``--share 1/2``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from hypernas.candidate import Candidate, Candidates, build_network
+from hypernas.data import Augmentation, Batches, Dataset, Examples, Normalisation, load, split
+from hypernas.flags import parse_options
+from hypernas.randomness import derived_seed, rng
+from hypernas.spaces import find
+from hypernas.tasks import Classification
+from hypernas.training import Recipe, Trainer, measure
+
+TABLES = Path(__file__).parent / "truth"
+
+
+class Setting(msgspec.Struct, kw_only=True):
+    """What decides a table; its first line."""
+
+    data: str
+    space: dict[str, Any]
+    examples: int
+    epochs: int
+    batch: int
+    rate: float
+    seed: int = 0
+
+
+class Truth(msgspec.Struct, kw_only=True):
+    """One training of one network."""
+
+    number: int
+    seed: int
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    val_accuracy: float
+    test_accuracy: float
+    seconds: float
+    """CPU seconds of the training"""
+
+
+class Work:
+    """The data and the space of a table."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        dataset = load(setting.data)
+        self.splits = split(dataset, seed=setting.seed, max_examples=setting.examples)
+        self.dataset: Dataset = dataset
+        self.normalisation = Normalisation.of(self.splits.fit)
+        shape = dataset.signature.input_shape
+        mirrored = shape[0] == 3 or dataset.name == "fashion-mnist"
+        self.augmentation = Augmentation(flip=mirrored, crop=min(shape[1:]) // 8)
+        self.space = find("memory-bank", setting.space)
+        self.candidates = Candidates(self.space, dataset.signature)
+        self.task = Classification()
+
+    def batches(self, examples: Examples, size: int, *, augment: bool = False) -> Batches:
+        """Return batches of a split."""
+        return Batches(
+            examples=examples,
+            batch_size=size,
+            normalisation=self.normalisation,
+            augmentation=self.augmentation if augment else None,
+            channels_last=True,
+        )
+
+    def architecture(self, number: int) -> Candidate:
+        """Return the random architecture of a number."""
+        return self.candidates.draw(rng(self.setting.seed, "truth", number))
+
+    def train(self, candidate: Candidate, number: int, seed: int) -> Truth:
+        """Train one network for real and measure it once."""
+        setting, data = self.setting, self.dataset.signature
+        network = build_network(
+            self.space, candidate.choices, data, seed=derived_seed(setting.seed, number, seed)
+        )
+        recipe = Recipe(
+            epochs=setting.epochs,
+            batch=setting.batch,
+            rate=setting.rate,
+            augmentation=self.augmentation,
+        )
+        fit = self.batches(self.splits.fit, setting.batch, augment=True)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = Trainer(network, fit, self.task, recipe, Path(folder), seed=seed)
+            trained = trainer.run(
+                self.batches(self.splits.validation, 500), lambda done, total: None
+            )
+        test = measure(network, self.batches(self.splits.test, 500), self.task)
+        return Truth(
+            number=number,
+            seed=seed,
+            choices=candidate.choices,
+            params=candidate.params,
+            macs=candidate.macs,
+            val_accuracy=trained.accuracy,
+            test_accuracy=test.accuracy,
+            seconds=trained.seconds,
+        )
+
+
+def read(name: str) -> tuple[Setting, list[Truth]]:
+    """Return the settings and the trainings of a table, a torn last line left out."""
+    settings, found = [], []
+    for path in sorted(TABLES.glob(f"{name}.jsonl*")):
+        lines = path.read_text().split("\n")[:-1]
+        settings.append(msgspec.json.decode(lines[0], type=Setting))
+        found += [msgspec.json.decode(line, type=Truth) for line in lines[1:]]
+    return settings[0], sorted(found, key=lambda truth: (truth.seed, truth.number))
+
+
+def main() -> None:
+    """Train what the table lacks."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="name of a data set, or a path")
+    parser.add_argument("--table", required=True, help="name of the table")
+    parser.add_argument("--architectures", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each of --twice")
+    parser.add_argument("--twice", type=int, default=0, help="networks trained with every seed")
+    parser.add_argument("--set", nargs="*", default=["preset=tiny"], help="options of the space")
+    parser.add_argument("--examples", type=int, default=12_000)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--share", default="0/1", help="which part of the work: 0/2, 1/2")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    part, parts = map(int, given.share.split("/"))
+    setting = Setting(
+        data=given.data,
+        space=parse_options(given.set),
+        examples=given.examples,
+        epochs=given.epochs,
+        batch=given.batch,
+        rate=given.rate,
+    )
+    work = Work(setting)
+    jobs = [(0, number) for number in range(given.architectures)]
+    jobs += [(seed, n) for seed in range(1, given.seeds) for n in range(given.twice)]
+    path = TABLES / f"{given.table}.jsonl{f'.{part}' if parts > 1 else ''}"
+    _begin(path, setting)
+    done = {(truth.seed, truth.number) for truth in read(given.table)[1]}
+    for position, (seed, number) in enumerate(jobs):
+        if (seed, number) in done or position % parts != part:
+            continue
+        began = time.monotonic()
+        truth = work.train(work.architecture(number), number, seed)
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(truth) + b"\n")
+        print(
+            f"{number} seed {seed}: {truth.test_accuracy:.1%} on test, {truth.params} params, "
+            f"{truth.macs / 1e6:.1f} M MACs, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+
+
+def _begin(path: Path, setting: Setting) -> None:
+    """Write the first line, or refuse a table of other settings; cut a torn last line."""
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(msgspec.json.encode(setting) + b"\n")
+        return
+    text = path.read_bytes()
+    path.write_bytes(text[: text.rfind(b"\n") + 1])
+    if msgspec.json.decode(text.split(b"\n", 1)[0], type=Setting) != setting:
+        raise SystemExit(f"{path} has other settings; give another --table")
+
+
+if __name__ == "__main__":
+    main()
