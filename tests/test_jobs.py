@@ -131,12 +131,15 @@ def test_going_on_starts_with_the_weights_before(own_run: Run, starts: list[Trai
     assert more.folder != before.folder
 
 
-@pytest.mark.parametrize("hypernet", ["ghn", "shared"])
 @pytest.mark.parametrize(
-    ("space", "options"),
+    ("space", "options", "hypernet"),
     [
-        ("cell", {"width": 4, "cells": 2, "nodes": 3}),
-        ("nas-bench-201", {"width": 4, "cells": 1}),
+        ("cell", {"width": 4, "cells": 2, "nodes": 3}, "ghn"),
+        ("cell", {"width": 4, "cells": 2, "nodes": 3}, "shared"),
+        ("nas-bench-201", {"width": 4, "cells": 1}, "ghn"),
+        ("nas-bench-201", {"width": 4, "cells": 1}, "shared"),
+        ("memory-bank", {"preset": "tiny"}, "shared"),
+        ("memory-bank", {"preset": "tiny"}, "smash"),
     ],
 )
 def test_generated_start_is_the_candidate(
@@ -148,7 +151,7 @@ def test_generated_start_is_the_candidate(
     )
     place = Workplace(tmp_path, config)
     place.data = place.record_data()
-    place.hypernet = place.new_hypernet()
+    place.hypernet = place.new_hypernet().eval()
     images, _ = next(place.validation_batches.in_order())
     for number in range(3):
         candidate = place.candidates.draw(random.Random(number))

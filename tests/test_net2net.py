@@ -60,9 +60,12 @@ def require_grown(
     [
         ("cell", {"width": 4, "cells": 3, "nodes": 3}, {"width": 8}),
         ("nas-bench-201", {"width": 4, "cells": 1}, {"width": 12}),
+        ("memory-bank", {"preset": "tiny"}, {"unit": 8}),
+        ("memory-bank", {"preset": "tiny"}, {"repeats": 2}),
+        ("memory-bank", {"preset": "tiny", "repeats": 2}, {"unit": 8, "repeats": 3}),
     ],
 )
-def test_built_in_spaces_widen(name: str, options: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_built_in_spaces_grow(name: str, options: dict[str, Any], changes: dict[str, Any]) -> None:
     narrow, wide = find(name, options), find(name, options | changes)
     candidates = Candidates(narrow, DIGITS)
     for number in range(6):
