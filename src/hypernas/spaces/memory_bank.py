@@ -9,6 +9,7 @@ and everything between. Between blocks the images are halved.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -112,31 +113,34 @@ def memory_bank(
         budget: largest share of a block's read budget that is drawn, 0.3 to 1.
         ease: 0 draws small budgets and kernels only, 1 all that is legal.
     """
-    given: dict[str, Any] = {
-        "unit": unit,
-        "cap": cap,
-        "depth": depth,
-        "width": width,
-        "kernel": kernel,
-    }
-    given |= {"groups": groups, "stem_kernel": stem_kernel}
-    sizes: dict[str, Any] = (
-        CLASSIC | _preset(preset) | {k: v for k, v in given.items() if v is not None}
-    )
-    if groups is None and sizes["unit"] % sizes["groups"]:
-        sizes["groups"] = math.gcd(sizes["unit"], sizes["groups"])
-    options: dict[str, Any] = locals() | sizes | {"axes": len(data.input_shape) - 1}
-    settings = Settings(**{field.name: options[field.name] for field in fields(Settings)})
-    return MemoryBankNetwork(
-        drawn(choose, settings),
-        data,
-        settings,
-        stem_kernel=sizes["stem_kernel"],
-        stem_stride=stem_stride or _stride(data, sizes["first_side"]),
-    )
+    given = {name: value for name, value in locals().items() if name not in ("choose", "data")}
+    settings = settings_of(given, data)
+    return MemoryBankNetwork(drawn(choose, settings), data, settings)
 
 
 memory_bank.presets = tuple(PRESETS)  # ty: ignore[missing-attribute]
+
+
+def settings_of(options: Mapping[str, Any], data: Signature) -> Settings:
+    """Return what the space's options, each with its value or None, come to for some data.
+
+    Raises:
+        SpaceError: options that cannot be, or data that are no signals, images or volumes.
+    """
+    axes = len(data.input_shape) - 1
+    if not 1 <= axes <= 3:
+        raise SpaceError(
+            f"space 'memory-bank' got examples of shape {list(data.input_shape)}; expected "
+            "channels and one to three axes of space: give signals, images or volumes"
+        )
+    sizes = CLASSIC | _preset(options["preset"])
+    sizes |= {name: options[name] for name in CLASSIC if options.get(name) is not None}
+    if options["groups"] is None:
+        sizes["groups"] = math.gcd(max(sizes["unit"], 1), sizes["groups"])
+    stride = options["stem_stride"]
+    sizes["stem_stride"] = _stride(data, sizes["first_side"]) if stride is None else stride
+    values: dict[str, Any] = {**options, **sizes, "axes": axes}
+    return Settings(**{field.name: values[field.name] for field in fields(Settings)})
 
 
 def _preset(name: str | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from hypernas.tasks import Signature
 CONVOLUTIONS: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS: tuple[Any, ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 MAX_POOLS: tuple[Any, ...] = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-AVG_POOLS: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+AVG_POOLS: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d)
 GLOBAL_POOLS: tuple[Any, ...] = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
@@ -52,24 +52,16 @@ class MemoryBankNetwork(nn.Module):
 
     whole = True
 
-    def __init__(
-        self,
-        plans: Sequence[BlockPlan],
-        data: Signature,
-        settings: Settings,
-        *,
-        stem_kernel: int,
-        stem_stride: int,
-    ) -> None:
+    def __init__(self, plans: Sequence[BlockPlan], data: Signature, settings: Settings) -> None:
         super().__init__()
         self.encoding = Encoding(settings, plans)
         axes, unit = settings.axes, settings.unit
         self.stem = CONVOLUTIONS[axes - 1](
             data.input_shape[0],
             plans[0].inputs * unit,
-            stem_kernel,
-            stride=stem_stride,
-            padding=stem_kernel // 2,
+            settings.stem_kernel,
+            stride=settings.stem_stride,
+            padding=settings.stem_kernel // 2,
             bias=False,
         )
         blocks = [Block(plan, settings) for plan in plans]
@@ -196,7 +188,28 @@ def shrinking(how: str, channels: int, axes: int) -> nn.Module:
         return CONVOLUTIONS[axes - 1](channels, channels, 3, stride=2, padding=1, bias=False)
     if how == "max":
         return MAX_POOLS[axes - 1](3, stride=2, padding=1)
+    if axes == 3:
+        return VolumeAverage((2,) * 3, stride=2)
     return AVG_POOLS[axes - 1](2, ceil_mode=True, count_include_pad=False)
+
+
+class VolumeAverage(nn.Module):
+    """Means over what lies in the volume of each window; nn.AvgPool3d refuses small volumes.
+
+    Args:
+        kernel: sides of the window; with stride 1 they are odd.
+        stride: 1 keeps the size, 2 halves it, odd sizes rounded up.
+    """
+
+    def __init__(self, kernel: tuple[int, ...], stride: int) -> None:
+        super().__init__()
+        around = [((k - 1) // 2, k // 2) for k in reversed(kernel)]  # the last axis comes first
+        self.pad = nn.ConstantPad3d(tuple(size for pair in around for size in pair), 0.0)
+        self.mean = nn.AvgPool3d(kernel, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = self.mean(self.pad(torch.ones_like(x[:, :1])))
+        return self.mean(self.pad(x)) / inside
 
 
 class Op(nn.Module):
@@ -343,5 +356,7 @@ def kernel_layers(plan: Convolution, inputs: int, outputs: int, axes: int) -> di
     pad = tuple(k // 2 for k in plan.kernel)
     if plan.layer == "max_pool":
         return {"pool": MAX_POOLS[axes - 1](plan.kernel, stride=1, padding=pad)} | point
+    if axes == 3:
+        return {"pool": VolumeAverage(plan.kernel, stride=1)} | point
     pool = AVG_POOLS[axes - 1](plan.kernel, stride=1, padding=pad, count_include_pad=False)
     return {"pool": pool} | point

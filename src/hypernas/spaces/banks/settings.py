@@ -59,6 +59,8 @@ class Settings:
     square: bool
     dilation: int
     groups: int
+    stem_kernel: int
+    stem_stride: int
     structures: tuple[str, ...]
     nonlinearities: tuple[str, ...]
     orders: tuple[str, ...]
@@ -200,7 +202,7 @@ class Settings:
 
 
 _COUNTS = ("blocks", "unit", "cap", "depth", "width", "compression", "bottleneck")
-_COUNTS += ("most_bottleneck", "repeats")
+_COUNTS += ("most_bottleneck", "repeats", "stem_kernel", "stem_stride")
 FIELDS = ("structures", "nonlinearities", "orders", "norms", "gates", "writes", "attention")
 """the lists of which an op has one each"""
 _LISTS = {
