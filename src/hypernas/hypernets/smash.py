@@ -119,7 +119,8 @@ class SMASH(Hypernet):
         code = _encoding_of(example)
         settings, self.rows = code.settings, code.layout.rows
         self.axes, self.unit, self.step = settings.axes, settings.unit, settings.compression
-        self.generated, self.slots = generated, _slots(generated)
+        _require_sizes(layers, growth)
+        self.generated, self.slots = generated, _slots(generated, settings.slots)
         self.scale, self.norms, self.noisy, self.share = scale, norms, noise, share
         self.counts = encoding == "counts"
         channels = 2 if self.counts else code.layout.channels
@@ -320,16 +321,34 @@ def _encoding_of(candidate: Candidate) -> Encoding:
     return encoding
 
 
-def _slots(generated: str) -> bool:
-    """Say whether more than 1×1 convolutions are generated; refuse what cannot be read."""
+def _require_sizes(layers: Sequence[int], growth: int) -> None:
+    """Refuse a generator without convolutions."""
+    if not layers or min(layers) < 1:
+        raise ConfigError(
+            f"option layers={','.join(map(str, layers))}: expected the convolutions of each dense "
+            "block, 1 or more; give --hypernet-set layers=8,10,4"
+        )
+    if growth < 1:
+        raise ConfigError(
+            f"option growth={growth}: expected 1 or more; give --hypernet-set growth=10"
+        )
+
+
+def _slots(generated: str, count: int) -> bool:
+    """Say whether more than 1×1 convolutions are generated; refuse what cannot be read.
+
+    Args:
+        generated: the option.
+        count: of an op's places for a convolution.
+    """
     share = _share(generated)
-    known = all(re.fullmatch(r"mix|conv\d+", name) for name in generated.split(","))
-    if generated == "all" or known:
+    known = {"mix", *(f"conv{slot}" for slot in range(count))}
+    if generated == "all" or set(generated.split(",")) <= known:
         return generated == "all" or "conv" in generated
     if share is None or not 0 <= share <= 1:
         raise ConfigError(
             f"option generated={generated}: expected mix, all, a share of the ops from 0 to 1, or "
-            "a list such as mix,conv0; give --hypernet-set generated=mix"
+            f"a list of mix and conv0 to conv{count - 1}; give --hypernet-set generated=mix,conv0"
         )
     return False
 

@@ -264,6 +264,8 @@ class _Read(Chooser):
             self.spans[block].append(slice(start, stop))
 
     def decide(self, decision: Decision) -> Value:
+        if decision.kind == "one" and len(decision.options) == 1:
+            return decision.options[0]  # such a question may have no section
         name, _, field = decision.name.partition(".")
         block = int(name.removeprefix("block"))
         if not field.startswith("op"):
@@ -280,7 +282,7 @@ class _Read(Chooser):
                 return self._banks(block, "written", span, decision.options)
             case "opens":
                 return self._opened(block, span)
-        return self._answer(_section(field), span.start)
+        return self._answer(section_of(field), span.start)
 
     def _answer(self, section: str, column: int) -> Any:
         found = self.sections[section]
@@ -327,10 +329,10 @@ _SECTIONS = {
 }
 
 
-def _section(field: str) -> str:
+def section_of(field: str) -> str:
     """Return the section that answers a decision.
 
-    >>> _section("conv3.kernel1"), _section("gate"), _section("width")
+    >>> section_of("conv3.kernel1"), section_of("gate"), section_of("width")
     ('kernel3.1', 'gates', 'width')
     """
     if not field.startswith("conv"):
