@@ -74,11 +74,11 @@ class TestRefusals:
         ("arguments", "words"),
         [
             (["nowhere/at/all"], "nowhere/at/all"),
-            (["digits", "--space", "cel"], "cell, nas-bench-201"),
+            (["digits", "--space", "cel"], "cell, memory-bank, nas-bench-201"),
             (["digits", "--space", "no.py:space"], "no.py"),
             (["digits", "--set", "wide=3"], "width"),
             (["digits", "--set", "width=many"], "width"),
-            (["digits", "--hypernet", "ghm"], "ghn, shared"),
+            (["digits", "--hypernet", "ghm"], "ghn, smash, shared"),
             (["digits", "--hypernet-set", "round=3"], "rounds"),
             (["digits", "--max-params", "10"], "smallest"),
             (["digits", "--max-macs", "1k"], "smallest"),

@@ -28,7 +28,7 @@ class Config(Struct, frozen=True):
     options: SpaceOptions = {}
     """options of the space, such as width=16"""
     hypernet: str = "ghn"
-    """hypernetwork: ghn, or shared for plain weight sharing"""
+    """hypernetwork: ghn, smash, or shared for plain weight sharing"""
     hypernet_options: HypernetOptions = {}
     """options of the hypernetwork, such as rounds=5"""
     max_params: Size | None = None
@@ -54,7 +54,8 @@ class Config(Struct, frozen=True):
     best_epochs: int | None = None
     """epochs for which the winner goes on; by default what the minutes allow"""
     sampler: str = "random"
-    """how candidates are proposed: random, perturb, evolution, smash, tpe, nsga2 or nsga3"""
+    """how candidates are proposed: random, perturb, evolution, smash, arch-gradient,
+    tpe, nsga2 or nsga3"""
     sampler_options: SamplerOptions = {}
     """options of the sampler; smash has random=500 perturb=100 markov=100 temperature=0
     probability=0.05"""

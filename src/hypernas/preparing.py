@@ -37,6 +37,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
         voice.say(f"measuring what a step costs in each preset of space {place.space.name} …")
         place.space, why = choose_preset(place, given, spent=time.perf_counter() - began)
         voice.say(why)
+    hypernet = place.new_hypernet()  # refuses a space that it cannot read
     with voice.bar("survey") as update:
         known = survey(
             place.candidates,
@@ -47,7 +48,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
         )
     known.require(config.limits)
     largest = max(known.drawn, key=lambda architecture: len(architecture.choices))
-    place.sampler.require(place.candidates.of(largest.choices))
+    place.sampler.require(place.candidates.of(largest.choices), hypernet)
     place.survey = known
     _say_space(place, known, voice)
     if counted:

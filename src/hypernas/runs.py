@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 import torch
 
-from hypernas import asking, jobs, outcome, samplers, scaling, transferring
+from hypernas import asking, hypernets, jobs, outcome, samplers, scaling, transferring
 from hypernas.best import Best, final_of, next_stage, stages
 from hypernas.branches import require_counts
 from hypernas.candidate import Candidate
@@ -36,7 +36,6 @@ from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, write_json, write_tensors
 from hypernas.finalists import Picks, best_of, networks, pick, trainings
 from hypernas.fitting import fit
-from hypernas.hypernets import make
 from hypernas.jobs import ScoreBlock
 from hypernas.lock import owned
 from hypernas.preparing import prepare
@@ -90,7 +89,7 @@ class Run:
         check(config)
         config = in_full(config)
         samplers.make(config.sampler, config.sampler_options)
-        make(config.hypernet, config.hypernet_options)
+        hypernets.check(config.hypernet, config.hypernet_options)
         if (path / "config.json").exists():
             other = difference(read_json(path / "config.json", Config), config)
             if other is None:
@@ -275,6 +274,7 @@ class Run:
                 limits=self.config.limits,
                 feasible_share=place.survey.share(self.config.limits),
                 seed=self.config.seed,
+                scorer=place.score,
                 progress=update,
             )
 

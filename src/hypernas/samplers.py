@@ -20,12 +20,14 @@ from msgspec import Meta
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from hypernas import arch_gradient
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import canonical
 from hypernas.errors import ConfigError
+from hypernas.hypernets import Hypernet
 from hypernas.randomness import derived_seed, rng
 from hypernas.results import Limits, Scored, Struct
-from hypernas.scoring import BLOCK
+from hypernas.scoring import BLOCK, Scorer
 from hypernas.study import MOST_PARAMETERS, Aim, FollowTrial, parameters
 
 Proposals: TypeAlias = Iterator[Candidate]
@@ -50,6 +52,7 @@ class Asked:
         trials: the same as Optuna trials.
         seed, round: decide every draw.
         limits: bounds that proposals should meet.
+        scorer: the scoring protocol with the trained hypernetwork, for samplers that look into it.
     """
 
     candidates: Candidates
@@ -58,6 +61,7 @@ class Asked:
     seed: int
     round: int
     limits: Limits
+    scorer: Scorer | None = None
 
     @property
     def rng(self) -> random.Random:
@@ -90,8 +94,12 @@ class Sampler(Struct, frozen=True):
         """Return how many of ``trials`` candidates are proposed one at a time."""
         return 0
 
-    def require(self, candidate: Candidate) -> None:
-        """Refuse a space for which this sampler is no good, by a large architecture of it.
+    def require(self, candidate: Candidate, hypernet: Hypernet) -> None:
+        """Refuse what this sampler is no good for.
+
+        Args:
+            candidate: a large architecture of the space.
+            hypernet: untrained.
 
         Raises:
             ConfigError: says which samplers are.
@@ -248,12 +256,60 @@ class Smash(Sampler, frozen=True):
         return rng(seed, "markov", number).random() < math.exp(gain / self.temperature)
 
 
+class ArchGradient(Sampler, frozen=True):
+    """Architectural gradient descent by proxy (named in arXiv 1708.05344; see arch_gradient.py).
+
+    Random draws; then steps from the best so far, those first that the gradient of its loss with
+    respect to its encoding favours: one decision each, and the first two, four, eight together.
+    """
+
+    random: Annotated[int, Meta(ge=1)] = 128
+    """candidates of the first stage"""
+
+    def round_size(self, start: int) -> int:
+        return min(ROUND, self.random - start) if start < self.random else ROUND
+
+    def stages(self, scored: int) -> dict[str, int]:
+        drawn = min(scored, self.random)
+        return {"random": drawn, "by gradient": scored - drawn}
+
+    def require(self, candidate: Candidate, hypernet: Hypernet) -> None:
+        arch_gradient.require(hypernet)
+
+    def proposals(self, asked: Asked) -> Proposals:
+        generator = asked.rng
+        if len(asked.history) < self.random:
+            while True:
+                yield asked.candidates.draw(generator)
+        best = max(asked.history, key=lambda scored: scored.score)
+        for change in self._changes(asked, best):
+            yield asked.candidates.perturb(best.choices | change, 0.0, generator)
+        while True:  # every favoured step is known: its relatives
+            yield _relative(asked, best, generator)
+
+    def _changes(self, asked: Asked, best: Scored) -> Iterator[dict[str, Any]]:
+        assert asked.scorer is not None
+        base = asked.candidates.of(best.choices)
+        slopes = arch_gradient.gradient(asked.scorer, base)
+        steps = arch_gradient.favoured(
+            base.module.encoding,  # ty: ignore[invalid-argument-type]
+            base.choices,
+            base.decisions,
+            slopes,
+        )
+        better = [step for step in steps if step.change < 0]
+        for number, step in enumerate(better, start=1):
+            yield {step.name: step.value}
+            if number in (2, 4, 8):
+                yield {step.name: step.value for step in better[:number]}
+
+
 class _Optuna(Sampler, frozen=True):
     """Yields what a sampler of Optuna suggests that is made anew with the whole history."""
 
     most_parameters: ClassVar[int] = 10**9  # it learns from nothing else
 
-    def require(self, candidate: Candidate) -> None:
+    def require(self, candidate: Candidate, hypernet: Hypernet) -> None:
         count = len(parameters(candidate.choices, candidate.decisions))
         if count > MOST_PARAMETERS:
             raise ConfigError(
@@ -316,6 +372,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "perturb": Perturb,
     "evolution": Evolution,
     "smash": Smash,
+    "arch-gradient": ArchGradient,
     "tpe": TPE,
     "nsga2": NSGA2,
     "nsga3": NSGA3,

@@ -45,7 +45,7 @@ class Scorer:
     """Scores candidates with one hypernetwork on fixed batches.
 
     Args:
-        hypernet: in evaluation mode or not; it is not changed.
+        hypernet: scored in evaluation mode, whichever it is in.
         batches: of the validation split.
         task: judges outputs.
         images: how many examples; the first ones of a fixed shuffle, in batches of one size, at
@@ -76,13 +76,21 @@ class Scorer:
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate], *, block: int = BLOCK) -> list[Score]:
         """Return the score of each candidate, in order; ``block`` pass the hypernetwork at once."""
-        scores = []
+        scores, training = [], self.hypernet.training
+        self.hypernet.eval()
         for start in range(0, len(candidates), block):
             some = candidates[start : start + block]
             padded = [*some, *[some[-1]] * (block - len(some))]
             weights = self.hypernet(padded)
             scores += [self._judge(c, w) for c, w in zip(some, weights, strict=False)]
+        self.hypernet.train(training)
         return scores
+
+    def loss(self, candidate: Candidate, weights: Weights) -> Tensor:
+        """Return the mean loss on the scoring images, with its gradient to the weights."""
+        candidate.module.eval()
+        losses = [self.task.loss(candidate(weights, x), targets) for x, targets in self.batches]
+        return torch.stack(losses).mean()
 
     def _judge(self, candidate: Candidate, weights: Weights) -> Score:
         candidate.module.eval()

@@ -8,7 +8,7 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.errors import ConfigError
 from hypernas.results import Limits, Scored
 from hypernas.samplers import ROUND, Asked, Sampler, propose
-from hypernas.scoring import BLOCK, Score
+from hypernas.scoring import BLOCK, Score, Scorer
 from hypernas.study import Study, finished
 
 DRAWS_PER_CANDIDATE = 50
@@ -31,6 +31,7 @@ def search(
     limits: Limits,
     feasible_share: float,
     seed: int,
+    scorer: Scorer | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> None:
     """Score candidates until the study holds ``trials``, or until no new ones are found.
@@ -46,7 +47,7 @@ def search(
         size = sampler.round_size(start)
         wanted = min(size, trials - start)
         if len(study.trials) < start + wanted:
-            asked = Asked(candidates, history, study.trials[:start], seed, number, limits)
+            asked = Asked(candidates, history, study.trials[:start], seed, number, limits, scorer)
             most = min(int(ROUND * DRAWS_PER_CANDIDATE / max(feasible_share, 1e-3)), MOST_DRAWS)
             # A whole round is proposed even if fewer are wanted, so that asking for more later
             # continues the same search.

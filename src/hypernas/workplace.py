@@ -30,6 +30,8 @@ from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, read_tensors
 from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
+from hypernas.hypernets.table import Table
+from hypernas.randomness import rng
 from hypernas.results import Struct
 from hypernas.samplers import Sampler
 from hypernas.scoring import Scorer
@@ -258,7 +260,15 @@ class Workplace:
     def new_hypernet(self) -> Hypernet:
         """Return an untrained hypernetwork on the device."""
         config = self.config
-        made = hypernets.make(config.hypernet, config.hypernet_options, seed=config.seed)
+        made = hypernets.make(
+            config.hypernet,
+            config.hypernet_options,
+            example=self.candidates.draw(rng(config.seed, "example")),
+            seed=config.seed,
+        )
+        for part in made.modules():
+            if isinstance(part, Table):
+                part.orthogonal = self.fit_recipe.orthogonal
         return made.to(config.device)
 
     @cached_property

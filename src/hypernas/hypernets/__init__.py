@@ -1,5 +1,5 @@
 """Hypernetworks: modules from candidates to weights, chosen by name."""
 
-from hypernas.hypernets.hypernet import Hypernet, Weights, known, make
+from hypernas.hypernets.hypernet import Hypernet, Weights, check, known, make
 
-__all__ = ["Hypernet", "Weights", "known", "make"]
+__all__ = ["Hypernet", "Weights", "check", "known", "make"]

@@ -92,6 +92,15 @@ def make(
         return kind(**arguments)
 
 
+def check(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse a name or an option that cannot be, before there is a space to make it for.
+
+    Raises:
+        ConfigError: no such hypernetwork or option, or a value of another type.
+    """
+    _converted(name, _load(name), options)
+
+
 def _load(name: str) -> type[Hypernet]:
     if name not in BUILT_IN:
         close = get_close_matches(name, BUILT_IN, n=1)
