@@ -25,7 +25,7 @@ from hypernas.tasks import Signature
 CONVOLUTIONS: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS: tuple[Any, ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 MAX_POOLS: tuple[Any, ...] = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-AVG_POOLS: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d)
+AVG_POOLS: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 GLOBAL_POOLS: tuple[Any, ...] = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
@@ -204,8 +204,9 @@ class VolumeAverage(nn.Module):
     def __init__(self, kernel: tuple[int, ...], stride: int) -> None:
         super().__init__()
         around = [((k - 1) // 2, k // 2) for k in reversed(kernel)]  # the last axis comes first
-        self.pad = nn.ConstantPad3d(tuple(size for pair in around for size in pair), 0.0)
-        self.mean = nn.AvgPool3d(kernel, stride=stride)
+        sizes: Any = tuple(size for pair in around for size in pair)
+        self.pad = nn.ConstantPad3d(sizes, 0.0)
+        self.mean = AVG_POOLS[-1](kernel, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         inside = self.mean(self.pad(torch.ones_like(x[:, :1])))
