@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from hypernas.candidate import Candidate, Candidates, build_network, hollow_parameters
+from hypernas.candidate import Candidate, Candidates, build_network
 from hypernas.choices import Draw, Replay
 from hypernas.errors import GraphError, SpaceError
 from hypernas.spaces import Space, find
@@ -176,50 +175,6 @@ def test_a_network_is_initialised_by_its_own_constructors() -> None:
     weight = network.get_parameter("conv.weight")
     assert bound * 0.8 < weight.abs().max() <= bound
     assert network.get_parameter("same.weight") is network.get_parameter("fc.weight")
-
-
-# --- hollow parameters --------------------------------------------------------------------------
-
-
-def test_registration_is_restored_also_after_an_error() -> None:
-    register = nn.Module.register_parameter
-    with hollow_parameters():
-        assert nn.Linear(2, 2).weight.is_meta
-        with hollow_parameters():
-            assert nn.Linear(2, 2).weight.is_meta
-        assert nn.Linear(2, 2).weight.is_meta, "the outer block is still on"
-    assert nn.Module.register_parameter is register
-    with pytest.raises(ZeroDivisionError), hollow_parameters():
-        _ = 1 / 0
-    assert nn.Module.register_parameter is register
-    assert not nn.Linear(2, 2).weight.is_meta
-
-
-def test_the_lock_is_free_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), hollow_parameters():
-        _ = 1 / 0
-    done = threading.Event()
-
-    def other() -> None:
-        with hollow_parameters():
-            done.set()
-
-    threading.Thread(target=other, daemon=True).start()
-    assert done.wait(5)
-
-
-def test_hollow_parameters_keep_what_they_are() -> None:
-    with hollow_parameters():
-        layer = nn.Linear(2, 3, dtype=torch.float64)
-        frozen = nn.Module()
-        frozen.weight = nn.Parameter(torch.ones(2), requires_grad=False)
-        frozen.none = nn.Parameter(torch.ones(2))
-        frozen.none = None
-        frozen.same = layer.weight
-    assert (layer.weight.dtype, layer.weight.shape) == (torch.float64, (3, 2))
-    assert not frozen.weight.requires_grad
-    assert frozen.none is None
-    assert frozen.same is layer.weight
 
 
 def test_layers_of_unknown_size_are_refused() -> None:

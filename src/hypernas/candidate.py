@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,11 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.parameter import UninitializedParameter
 
 from hypernas.choices import Architecture, Chooser, Decision, Draw, Perturb, Replay, canonical
-from hypernas.errors import SpaceError
 from hypernas.graph import Graph
+from hypernas.hollow import hollow_parameters
 from hypernas.randomness import derived_seed
 from hypernas.spaces import Space
 from hypernas.tasks import Outputs, Signature
@@ -176,54 +174,3 @@ def _own_random_numbers(seed: int) -> Generator[None, None, None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU, where networks are built
         yield
-
-
-_building = threading.RLock()
-
-
-@contextlib.contextmanager
-def hollow_parameters() -> Generator[None, None, None]:
-    """While the block runs, parameters that modules register take no memory (device ``meta``)."""
-    register = nn.Module.register_parameter
-
-    def register_hollow(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if isinstance(param, UninitializedParameter):
-            raise SpaceError(
-                f"the space uses {type(self).__name__}, whose sizes are known only once it has "
-                "run; use the layer that is told its sizes"
-            )
-        if param is not None and not param.is_meta:  # else one that several layers share
-            hollow = torch.empty_like(param, device="meta")
-            param = nn.Parameter(hollow, requires_grad=param.requires_grad)
-        register(self, name, param)
-
-    with _building, _no_initialisation():
-        nn.Module.register_parameter = register_hollow
-        try:
-            yield
-        finally:
-            nn.Module.register_parameter = register
-
-
-INITIALISERS = ("kaiming_uniform_", "uniform_", "ones_", "zeros_")
-"""what the constructors of torch.nn call"""
-
-
-@contextlib.contextmanager
-def _no_initialisation() -> Generator[None, None, None]:
-    """While the block runs, torch.nn.init does not work on tensors that hold nothing."""
-    kept = {name: getattr(nn.init, name) for name in INITIALISERS}
-
-    def unless_hollow(initialise: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def initialised(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            return tensor if tensor.is_meta else initialise(tensor, *args, **kwargs)
-
-        return initialised
-
-    for name, initialise in kept.items():
-        setattr(nn.init, name, unless_hollow(initialise))
-    try:
-        yield
-    finally:
-        for name, initialise in kept.items():
-            setattr(nn.init, name, initialise)

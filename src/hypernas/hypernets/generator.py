@@ -8,7 +8,7 @@ side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,35 +18,76 @@ SLOPE = 0.02
 """of the leaky ReLU below 0"""
 FIRST = 7
 """channels of the first convolution"""
+SIDE = 3
+"""of the kernels"""
 
 Kind = Literal["dense", "attention", "gated"]
 Normalise = Literal["weight", "layer", "none"]
 
 
 class Convolution(nn.Module):
-    """A convolution without bias, normalised in one of three ways.
+    """A 3×3 convolution without bias, normalised in one of three ways.
 
     Args:
         inputs, outputs: channels.
-        kernel: its side.
         normalise: ``weight`` divides the weights by their norm, all of them by one number (SMASH);
             ``layer`` normalises the output over its channels at each place; ``none`` neither.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, normalise: Normalise) -> None:
+    def __init__(self, inputs: int, outputs: int, normalise: Normalise) -> None:
         super().__init__()
         self.normalise = normalise
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, SIDE, SIDE))
         nn.init.orthogonal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
+        """Return (outputs, R, S) of a map (inputs, R, S) whose last slice is empty."""
+        outputs, inputs = self.weight.shape[:2]
+        taps = self.weight.permute(2, 3, 0, 1).reshape(-1, inputs)
+        made = _Convolved.apply(x.flatten(1), taps, x.shape[2]).view(outputs, *x.shape[1:])
         if self.normalise == "weight":
-            weight = weight / weight.norm()
-        made = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+            return made / self.weight.norm()
         if self.normalise == "layer":
-            return F.layer_norm(made.movedim(1, -1), made.shape[1:2]).movedim(-1, 1)
+            return F.layer_norm(made.movedim(0, -1), made.shape[:1]).movedim(-1, 0)
         return made
+
+
+class _Convolved(torch.autograd.Function):
+    """A 3×3 convolution as one matrix product and nine shifted sums.
+
+    Every candidate has another number of slices, and oneDNN compiles its convolutions anew for each
+    one (on a small map three times as long as the work itself); a product needs no compiling. A map
+    is a row of places: the empty slice at the end of a line is the border of the next one too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor, width: int) -> Tensor:
+        """Return (outputs, places) of x (inputs, places) and taps (9 · outputs, inputs)."""
+        ctx.save_for_backward(x, taps)
+        ctx.width = width
+        seen = (taps @ x).view(SIDE**2, -1, x.shape[1])
+        made = seen[SIDE**2 // 2].clone()
+        for tap, shift in zip(seen, _shifts(width), strict=True):
+            if shift < 0:
+                made[:, -shift:] += tap[:, :shift]
+            elif shift > 0:
+                made[:, :-shift] += tap[:, shift:]
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # ty: ignore
+        """Return the gradients of x and taps."""
+        x, taps = ctx.saved_tensors
+        places, most = x.shape[1], ctx.width + 1
+        padded = F.pad(gradient, (most, most))
+        spread = [padded.narrow(1, most - shift, places) for shift in _shifts(ctx.width)]
+        seen = torch.cat(spread)
+        return taps.t() @ seen, seen @ x.t(), None
+
+
+def _shifts(width: int) -> list[int]:
+    """Return how far on each tap looks, in a row of places with ``width`` to a line."""
+    return [row * width + column for row in (-1, 0, 1) for column in (-1, 0, 1)]
 
 
 class Attention(nn.Module):
@@ -59,14 +100,14 @@ class Attention(nn.Module):
         nn.init.zeros_(self.value.weight)
 
     def forward(self, x: Tensor, spans: Sequence[slice]) -> Tensor:
-        slices = x.mean(dim=2).transpose(1, 2)  # (1, S, channels)
+        slices = x.mean(dim=1).t()[None]  # (1, S, channels)
         added = torch.zeros_like(slices)
         for span in spans:
             part = slices[:, span]
             query, key = self.ask(part).chunk(2, dim=-1)
             seen = F.scaled_dot_product_attention(query, key, self.value(part))
             added = added.index_copy(1, torch.arange(span.start, span.stop, device=x.device), seen)
-        return x + added.transpose(1, 2)[:, :, None]
+        return x + added[0].t()[:, None]
 
 
 class Generator(nn.Module):
@@ -93,7 +134,7 @@ class Generator(nn.Module):
         super().__init__()
         self.kind = kind
         channels = inputs + FIRST
-        self.first = Convolution(inputs, FIRST, 3, normalise)
+        self.first = Convolution(inputs, FIRST, normalise)
         self.blocks = nn.ModuleList()
         self.squeezes = nn.ModuleList()
         self.attention = nn.ModuleList()
@@ -101,13 +142,13 @@ class Generator(nn.Module):
             block = nn.ModuleList()
             for _ in range(count):
                 made = 2 * growth if kind == "gated" else growth
-                block.append(Convolution(channels, made, 3, normalise))
+                block.append(Convolution(channels, made, normalise))
                 channels += growth
             self.blocks.append(block)
             if kind == "attention":
                 self.attention.append(Attention(channels))
             if number < len(layers) - 1:
-                self.squeezes.append(Convolution(channels, channels // 2, 3, normalise))
+                self.squeezes.append(Convolution(channels, channels // 2, normalise))
                 channels //= 2
         self.channels = channels
 
@@ -119,32 +160,28 @@ class Generator(nn.Module):
                 between two.
             spans: the slices of each candidate.
         """
+        x = F.pad(x[0], (0, 1))
         mask = _mask(x, spans)
         # A leaky ReLU stands before each convolution; it is applied once to what is made.
-        x = torch.cat([_leaky(x), _leaky(self._kept(self.first(x), mask))], dim=1)
+        x = torch.cat([_leaky(x), _leaky(self.first(x) * mask)])
         for number, block in enumerate(self.blocks):
             for layer in block:  # ty: ignore[not-iterable]
-                x = torch.cat([x, self._made(layer(x), mask)], dim=1)
+                x = torch.cat([x, self._made(layer(x), mask)])
             if self.attention:
-                x = self._kept(self.attention[number](x, spans), mask)
+                x = self.attention[number](x, spans) * mask
             if number < len(self.squeezes):
-                x = _leaky(self._kept(self.squeezes[number](x), mask))
-        return x
+                x = _leaky(self.squeezes[number](x) * mask)
+        return x[None, :, :, :-1]
 
-    def _made(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _made(self, x: Tensor, mask: Tensor) -> Tensor:
         if self.kind == "gated":
-            values, gates = x.chunk(2, dim=1)
+            values, gates = x.chunk(2)
             x = torch.tanh(values) * torch.sigmoid(gates)
-        return _leaky(self._kept(x, mask))
-
-    def _kept(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Empty the slices between candidates, so that none sees another."""
-        return x if mask is None else x * mask
+        return _leaky(x * mask)
 
 
-def _mask(x: Tensor, spans: Sequence[slice]) -> Tensor | None:
-    if len(spans) == 1:
-        return None
+def _mask(x: Tensor, spans: Sequence[slice]) -> Tensor:
+    """Return 0 for the slices after and between candidates, so that none sees another, else 1."""
     mask = torch.zeros(x.shape[-1], device=x.device)
     for span in spans:
         mask[span] = 1
