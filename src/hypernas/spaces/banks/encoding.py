@@ -245,8 +245,18 @@ def decode(settings: Settings, values: np.ndarray) -> Architecture:
         SpaceError: the values are no map of these settings.
     """
     chooser = _Read(settings, values)
-    drawn(chooser, settings)
+    blocks = drawn(chooser, settings)
+    again = Encoding(settings, blocks).map().values
+    if not np.array_equal(again > 0.5, values > 0.5):
+        raise SpaceError(f"the map of {_size(values)} contradicts itself; {_WAY_OUT}")
     return chooser.choices
+
+
+_WAY_OUT = "give a map of the same settings"
+
+
+def _size(values: np.ndarray) -> str:
+    return " × ".join(map(str, values.shape))
 
 
 class _Read(Chooser):
@@ -255,15 +265,33 @@ class _Read(Chooser):
     def __init__(self, settings: Settings, values: np.ndarray) -> None:
         super().__init__()
         self.settings = settings
-        self.sections = layout_of(settings).sections
+        layout = layout_of(settings)
+        if values.ndim != 2 or len(values) != layout.channels:
+            raise SpaceError(
+                f"a map of {_size(values)}; expected {layout.channels} channels × slices: "
+                f"{_WAY_OUT}"
+            )
+        self.sections = layout.sections
         self.values = values > 0.5
         starts = np.flatnonzero(self.values[self.sections["first"].start])
         self.spans: dict[int, list[slice]] = {b: [] for b in range(settings.blocks)}
-        for start, stop in zip(starts, [*starts[1:], values.shape[1]], strict=True):
+        ends = [*starts, values.shape[1]][1:]
+        for start, stop in zip(starts, ends, strict=True):
             block = self._answer("block", start) if settings.blocks > 1 else 0
             self.spans[block].append(slice(start, stop))
+        if not all(self.spans.values()):
+            raise SpaceError(f"the map of {_size(values)} has a block without ops; {_WAY_OUT}")
 
     def decide(self, decision: Decision) -> Value:
+        value = self._read(decision)
+        if not decision.admits(value):
+            raise SpaceError(
+                f"the map says that {decision.name} is {value}; expected {decision.expected()}: "
+                f"{_WAY_OUT}"
+            )
+        return value
+
+    def _read(self, decision: Decision) -> Value:
         if decision.kind == "one" and len(decision.options) == 1:
             return decision.options[0]  # such a question may have no section
         name, _, field = decision.name.partition(".")
@@ -290,7 +318,7 @@ class _Read(Chooser):
         if len(lit) != 1:
             raise SpaceError(
                 f"section {section!r} of the map has {len(lit)} answers in slice {column}; "
-                "expected one: give a map of the same settings"
+                f"expected one: {_WAY_OUT}"
             )
         return found.options[lit[0]]
 
