@@ -28,7 +28,7 @@ class SharedWeights(Hypernet):
         self.table = Table()
 
     def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
-        return [{p.name: self.table.look_up(key, p) for key, p in _keys(c)} for c in candidates]
+        return [self.table.look_up(_keys(candidate)) for candidate in candidates]
 
     def prepare(
         self, candidates: Sequence[Candidate]

@@ -10,7 +10,6 @@ place of the map stands an N × dN piece of a weight.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from torch import Tensor, nn
 from hypernas.candidate import Candidate
 from hypernas.errors import ConfigError
 from hypernas.graph import Parameter
-from hypernas.hypernets.decoder import shaped
 from hypernas.hypernets.generator import Generator, Kind, Normalise
+from hypernas.hypernets.heads import Heads, Piece
 from hypernas.hypernets.hypernet import Hypernet, Weights
 from hypernas.hypernets.table import Entry, Table
 from hypernas.operations import kind_of, role_of
@@ -35,29 +34,6 @@ from hypernas.spaces.banks.settings import MOST_KERNEL
 NOISE = 1024
 """slices of fixed noise; longer maps use it again"""
 EMBEDDING = 32
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A parameter that is generated.
-
-    Attributes:
-        name: in the candidate's module.
-        shape: of the parameter.
-        head: ``mix`` for 1×1 convolutions, ``kernel`` for others, ``norm`` for scales and shifts.
-        start: first slice of its map.
-        slices: how many.
-        along: of a norm, whether its channels are the map's ``rows`` or ``slices``.
-        role: of a norm, ``scale`` or ``shift``.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    head: str
-    start: int
-    slices: int
-    along: str = "rows"
-    role: str = "weight"
 
 
 @dataclass(frozen=True)
@@ -118,10 +94,9 @@ class SMASH(Hypernet):
         super().__init__()
         code = _encoding_of(example)
         settings, self.rows = code.settings, code.layout.rows
-        self.axes, self.unit, self.step = settings.axes, settings.unit, settings.compression
         _require_sizes(layers, growth)
         self.generated, self.slots = generated, _slots(generated, settings.slots)
-        self.scale, self.norms, self.noisy, self.share = scale, norms, noise, share
+        self.norms, self.noisy, self.share = norms, noise, share
         self.counts = encoding == "counts"
         channels = 2 if self.counts else code.layout.channels
         self.embed = None
@@ -135,15 +110,15 @@ class SMASH(Hypernet):
             kind=generator,
             normalise=normalise,
         )
-        piece = self.unit * self.step * self.unit
-        heads = {"mix": piece}
-        if self.slots:
-            heads["kernel"] = piece * MOST_KERNEL**self.axes
-        if norms:
-            heads["norm"] = 2 * self.unit + 2 * self.step * self.unit
-        self.heads = nn.ModuleDict()
-        for name, count in heads.items():
-            self.heads[name] = nn.Conv2d(self.generator.channels, count, 1, bias=False)
+        kernel = MOST_KERNEL**settings.axes if self.slots else 0
+        self.heads = Heads(
+            self.generator.channels,
+            unit=settings.unit,
+            wide=settings.compression * settings.unit,
+            kernel=kernel,
+            norms=norms,
+            scale=scale,
+        )
         self.table = Table()
         fixed = torch_generator(int(self.table.seed), "noise")
         self.register_buffer("noise", torch.randn(self.rows, NOISE, generator=fixed))
@@ -185,12 +160,14 @@ class SMASH(Hypernet):
         for code in codes:
             spans.append(slice(start, start + code.shape[1]))
             start = spans[-1].stop + 1  # an empty slice between two candidates
-        features = self.generator(self._map(sheets, codes), spans)
-        planes = {name: self._plane(name, head(features)) for name, head in self.heads.items()}
-        found = []
-        for sheet, span in zip(sheets, spans, strict=True):
-            written = {p.name: self._cut(planes[p.head], p, span.start) for p in sheet.pieces}
-            found.append(written | {p.name: self.table.look_up(key, p) for key, p in sheet.free})
+        features = self.generator(self._map(sheets, codes), spans)[0]
+        found = [self.table.look_up(sheet.free) for sheet in sheets]
+        wanted = [
+            (piece, span.start + piece.start, weights)
+            for weights, sheet, span in zip(found, sheets, spans, strict=True)
+            for piece in sheet.pieces
+        ]
+        self.heads(features, wanted)
         return found
 
     def _map(self, sheets: Sequence[Sheet], codes: Sequence[Tensor]) -> Tensor:
@@ -210,48 +187,6 @@ class SMASH(Hypernet):
         if self.training:
             return torch.randn(self.rows, slices, device=self.noise.device)
         return self.noise.repeat(1, -(-slices // NOISE))[:, :slices]
-
-    def _plane(self, head: str, made: Tensor) -> Tensor:
-        """Lay a head's output out: row r, slice s becomes an N × dN piece of one large matrix."""
-        rows, slices = made.shape[2:]
-        if head == "norm":
-            return made[0]
-        unit, wide = self.unit, self.step * self.unit
-        blocks = made.view(unit, wide, -1, rows, slices).permute(3, 0, 4, 1, 2)
-        return blocks.reshape(rows * unit, slices * wide, -1)
-
-    def _cut(self, plane: Tensor, piece: Piece, offset: int) -> Tensor:
-        """Return one parameter from its head's plane."""
-        first = offset + piece.start
-        if piece.head == "norm":
-            return self._vector(plane[:, :, first : first + piece.slices], piece)
-        outputs, inputs, *kernel = piece.shape
-        start = first * self.step * self.unit
-        part = plane[:outputs, start : start + inputs]
-        if max(kernel) > 1:
-            whole = part.reshape(outputs, inputs, *[MOST_KERNEL] * len(kernel))
-            for axis, size in enumerate(kernel):
-                whole = whole.narrow(2 + axis, (MOST_KERNEL - size) // 2, size)
-            part = whole
-        return self._scaled(part.reshape(piece.shape))
-
-    def _scaled(self, weight: Tensor) -> Tensor:
-        """Divide by the norm, and bring the mean square of an output's weights to 2 / fan-in."""
-        flat = weight.flatten(1)
-        if self.scale == "unit":
-            return weight * (math.sqrt(2) / flat.norm(dim=1)).view(-1, *[1] * (weight.ndim - 1))
-        return weight * (math.sqrt(2 * len(flat)) / flat.norm())
-
-    def _vector(self, made: Tensor, piece: Piece) -> Tensor:
-        """Return a norm's scale or shift from (2 N + 2 d N, R, S)."""
-        unit, wide = self.unit, self.step * self.unit
-        number = piece.role == "shift"
-        if piece.along == "rows":
-            values = made[number * unit : (number + 1) * unit].mean(dim=2).transpose(0, 1)
-        else:
-            start = 2 * unit + number * wide
-            values = made[start : start + wide].mean(dim=1).transpose(0, 1)
-        return shaped(values.flatten()[: piece.shape[0]], piece.role, 1.0)
 
     # -- what there is to write -------------------------------------------------------------------
 

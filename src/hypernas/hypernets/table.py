@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,15 +35,23 @@ class Table(nn.Module):
         self.entries = nn.ParameterDict()
         self.register_buffer("seed", torch.randint(2**62, ()))
 
-    def look_up(self, key: str, parameter: Parameter) -> Tensor:
-        """Return the weights of a parameter."""
-        entry = self.entries.get(key)
-        if entry is None or not _covers(entry.shape, parameter.shape):
-            # never fitted: its first values, not kept, so that no score depends on an earlier one
-            entry = self._initial(key, parameter, entry)
-        if entry.shape == parameter.shape:
-            return entry
-        return entry[_part(entry.shape, parameter.shape)]
+    def look_up(self, wanted: Iterable[Entry]) -> dict[str, Tensor]:
+        """Return the weights of parameters, by the parameters' names."""
+        by_key: dict[str, list[Parameter]] = {}
+        for key, parameter in wanted:
+            by_key.setdefault(key, []).append(parameter)
+        found = {}
+        for key, parameters in by_key.items():
+            known = [p for p in parameters if not self.lacks(key, p)]
+            if known:
+                entry = self.entries[key]
+                parts = _Parts.apply(entry, [_part(entry.shape, p.shape) for p in known])
+                found |= zip((p.name for p in known), parts, strict=True)
+            # never fitted: first values, not kept, so that no score depends on an earlier one
+            new = [p for p in parameters if p.name not in found]
+            old = self.entries.get(key)
+            found |= {p.name: _cut(self._initial(key, p, old), p) for p in new}
+        return found
 
     def grow(self, wanted: Iterable[Entry]) -> list[tuple[nn.Parameter | None, nn.Parameter]]:
         """Make room for parameters; return what is new, each with what it replaces or None."""
@@ -86,6 +95,28 @@ class Table(nn.Module):
         for name, tensor in state_dict.items():
             if name.startswith(start):
                 self.entries[name.removeprefix(start)] = nn.Parameter(torch.empty_like(tensor))
+
+
+class _Parts(torch.autograd.Function):
+    """Cuts parts out of an entry; their gradients are summed in one tensor of its size."""
+
+    @staticmethod
+    def forward(ctx: Any, entry: Tensor, places: list[tuple[slice, ...]]) -> tuple[Tensor, ...]:
+        """Return a part for each place."""
+        ctx.places, ctx.shape = places, entry.shape
+        return tuple(entry[place] for place in places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the entry."""
+        total = gradients[0].new_zeros(ctx.shape)
+        for place, gradient in zip(ctx.places, gradients, strict=True):
+            total[place] += gradient
+        return total, None
+
+
+def _cut(entry: Tensor, parameter: Parameter) -> Tensor:
+    return entry[_part(entry.shape, parameter.shape)]
 
 
 def _covers(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
