@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hypernas.candidate import Candidate
 from hypernas.errors import ConfigError
+from hypernas.options import converted
 from hypernas.randomness import derived_seed
 
 Weights: TypeAlias = dict[str, Tensor]
@@ -118,6 +119,6 @@ def _converted(name: str, kind: type[Hypernet], options: Mapping[str, Any]) -> d
             listed = ", ".join(types) or "none"
             raise ConfigError(f"hypernetwork {name!r} has no option {option!r}; it has {listed}")
     try:
-        return {k: msgspec.convert(v, types[k], strict=False) for k, v in options.items()}
+        return {k: converted(v, types[k]) for k, v in options.items()}
     except msgspec.ValidationError as error:
         raise ConfigError(f"hypernetwork {name!r}, options {dict(options)}: {error}") from error

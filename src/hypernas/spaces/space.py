@@ -18,6 +18,7 @@ from torch import nn
 
 from hypernas.choices import Chooser, canonical
 from hypernas.errors import HypernasError, SpaceError
+from hypernas.options import converted
 from hypernas.tasks import Signature
 
 SpaceFunction: TypeAlias = Callable[..., nn.Module]
@@ -176,7 +177,7 @@ def _annotations(function: SpaceFunction) -> dict[str, Any]:
 
 def _convert(space: str, option: str, value: Any, kind: Any) -> Any:
     try:
-        return msgspec.convert(value, kind, strict=False)
+        return converted(value, kind)
     except msgspec.ValidationError as error:
         raise SpaceError(f"space {space!r}, option {option}={value}: {error}") from error
 
