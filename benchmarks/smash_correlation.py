@@ -26,7 +26,7 @@ from smash_truth import Setting, Truth, Work, read
 
 from hypernas import hypernets
 from hypernas.candidate import Candidate
-from hypernas.fitting import Fit, FitOptions, fit
+from hypernas.fitting import RECIPES, Fit, FitOptions, fit
 from hypernas.hypernets import Hypernet, Weights
 from hypernas.randomness import derived_seed, rng
 from hypernas.scoring import Scorer
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", default=["true", "small generator"])
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--recipe", choices=RECIPES, default="default", help="of the fits")
     parser.add_argument("--images", type=int, default=1000, help="validation images of a score")
     parser.add_argument("--seeds", type=int, default=1, help="fits of each variant")
     parser.add_argument("--work", type=Path, default=Path("runs/smash-correlation"))
@@ -151,7 +151,7 @@ class Bench:
         known = survey(work.candidates, seed=seed, draws=50)
         fitting = FitOptions(
             steps=given.steps,
-            rate=given.rate,
+            recipe=RECIPES[given.recipe],
             precision="bf16" if name == "bf16" else "fp32",
             seed=seed,
         )

@@ -15,6 +15,7 @@ from hypernas.console import Voice, short
 from hypernas.files import new_folder, write_json
 from hypernas.fitting import RECIPES
 from hypernas.presets import choose_preset, is_open
+from hypernas.randomness import rng
 from hypernas.survey import Survey, survey
 from hypernas.workplace import Workplace
 
@@ -38,6 +39,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
         place.space, why = choose_preset(place, given, spent=time.perf_counter() - began)
         voice.say(why)
     hypernet = place.new_hypernet()  # refuses a space that it cannot read
+    place.sampler.require(place.candidates.draw(rng(config.seed, "example")), hypernet)
     with voice.bar("survey") as update:
         known = survey(
             place.candidates,
