@@ -7,36 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from banked_space import LISTS
 
 from hypernas.choices import Architecture, Chooser, Draw, Perturb, Replay, canonical
 from hypernas.errors import SpaceError
 from hypernas.spaces import find
 from hypernas.spaces.banks.architecture import Block, drawn
 from hypernas.spaces.banks.encoding import Encoding, Map, decode, layout_of
-from hypernas.spaces.banks.settings import (
-    ATTENTION,
-    GATES,
-    LAYERS,
-    NONLINEARITIES,
-    NORMS,
-    ORDERS,
-    WRITES,
-    Settings,
-)
+from hypernas.spaces.banks.settings import GATES, Settings
 from hypernas.spaces.memory_bank import settings_of
 from hypernas.tasks import Signature
 
 SHAPES = {1: (3, 16), 2: (3, 16, 16), 3: (1, 8, 8, 8)}
-LISTS = {
-    "nonlinearities": NONLINEARITIES,
-    "orders": ORDERS,
-    "norms": NORMS,
-    "gates": GATES,
-    "writes": WRITES,
-    "attention": ATTENTION,
-    "layers": LAYERS,
+EVERYTHING = {k: v for k, v in LISTS.items() if k != "structures"} | {
+    "macro": True,
+    "persistent": 1,
 }
-EVERYTHING = {**LISTS, "macro": True, "persistent": 1}
 SPACES: dict[str, tuple[int, dict[str, Any]]] = {
     # how many are drawn, and options
     "tiny": (250, {"preset": "tiny"}),

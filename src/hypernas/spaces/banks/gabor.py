@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ORIENTATIONS = 4
-WAVELENGTHS = (2.0, 3.0, 4.5)
-"""in pixels"""
+WAVELENGTHS = (2.5, 3.5, 5.0)
+"""in pixels; at 2 an odd wave would be 0 at every pixel"""
 
 
 def gabor_filters(channels: int, kernel: tuple[int, ...]) -> Tensor:
@@ -18,21 +18,22 @@ def gabor_filters(channels: int, kernel: tuple[int, ...]) -> Tensor:
 
     Orientations follow each other from channel to channel, then wavelengths, then even and odd
     phase (Daugman 1985; a plane wave in a Gaussian window). The filters of volumes turn about the
-    last axis.
+    first axis, those of signals have one orientation.
     """
     places = [torch.arange(size) - (size - 1) / 2 for size in kernel]
     grid = torch.meshgrid(*places, indexing="ij")
     sizes = torch.tensor(kernel).view(-1, *[1] * len(kernel))
     window = torch.exp(-((3 * torch.stack(grid) / sizes) ** 2).sum(dim=0) / 2)
+    orientations = ORIENTATIONS if len(grid) > 1 else 1
     filters = []
     for channel in range(channels):
-        angle = math.pi * (channel % ORIENTATIONS) / ORIENTATIONS
-        number = channel // ORIENTATIONS
+        angle = math.pi * (channel % orientations) / orientations
+        number = channel // orientations
         wave = 2 * math.pi / WAVELENGTHS[number % len(WAVELENGTHS)]
         phase = math.pi / 2 * (number // len(WAVELENGTHS) % 2)
         along = grid[-1] * math.cos(angle) + (grid[-2] * math.sin(angle) if len(grid) > 1 else 0)
         one = window * torch.cos(wave * along + phase)
-        filters.append(one / one.norm().clamp_min(1e-6))
+        filters.append(one / one.norm())
     return torch.stack(filters)[:, None]
 
 
