@@ -162,8 +162,9 @@ class Generator(nn.Module):
         """
         x = F.pad(x[0], (0, 1))
         mask = _mask(x, spans)
-        # A leaky ReLU stands before each convolution; it is applied once to what is made.
-        x = torch.cat([_leaky(x), _leaky(self.first(x) * mask)])
+        # A leaky ReLU stands before each convolution; it is applied once to what is made. The map
+        # itself has none: it would change nothing but the noise, and at 0 hide what 1 would do.
+        x = torch.cat([x, _leaky(self.first(x) * mask)])
         for number, block in enumerate(self.blocks):
             for layer in block:  # ty: ignore[not-iterable]
                 x = torch.cat([x, self._made(layer(x), mask)])
