@@ -239,7 +239,7 @@ def test_gradients_reach_the_generator_and_the_table(options: dict[str, Any]) ->
         candidate(weights, x).square().sum().backward(retain_graph=True)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in hypernet.parameters())
     for name, parameter in hypernet.named_parameters():
-        # a bias in front of a norm has no gradient, nor have attention's questions while values are 0
+        # attention's questions have none while its values are 0, biases in front of norms never
         if "ask" not in name and not name.startswith("table"):
             assert parameter.grad.abs().sum() > 0, name
 
