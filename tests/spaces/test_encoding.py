@@ -6,8 +6,10 @@ import random
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from banked_space import LISTS
+from optuna.trial import FixedTrial
 
 from hypernas.choices import Architecture, Chooser, Draw, Perturb, Replay, canonical
 from hypernas.errors import SpaceError
@@ -16,6 +18,7 @@ from hypernas.spaces.banks.architecture import Block, drawn
 from hypernas.spaces.banks.encoding import Encoding, Map, decode, layout_of
 from hypernas.spaces.banks.settings import GATES, Settings
 from hypernas.spaces.memory_bank import settings_of
+from hypernas.study import FollowTrial, parameters
 from hypernas.tasks import Signature
 
 SHAPES = {1: (3, 16), 2: (3, 16, 16), 3: (1, 8, 8, 8)}
@@ -87,6 +90,19 @@ def test_a_walk_stays_in_the_space(probability: float) -> None:
         if len(met) % 10 == 0:
             assert decode(settings, Encoding(settings, blocks).map().values) == choices
     assert len(met) > 250
+
+
+def test_trials_are_followed() -> None:
+    settings = settings_for("everything", depth=1)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for seed in range(20):
+        draw = Draw(random.Random(seed))
+        choices, _ = blocks_of(draw, settings)
+        fixed = FixedTrial(parameters(choices, draw.decisions))
+        assert blocks_of(FollowTrial(fixed), settings)[0] == choices
+        suggested, blocks = blocks_of(FollowTrial(study.ask()), settings)
+        assert blocks_of(Replay(suggested), settings)[0] == suggested
+        assert decode(settings, Encoding(settings, blocks).map().values) == suggested
 
 
 def test_the_layout_is_a_function_of_the_settings() -> None:
