@@ -133,7 +133,8 @@ class Candidates:
         choose = Draw(rng)
         if ease >= 1:
             return self.make(choose)
-        self._build(self.space.with_options(ease=ease), choose)
+        with hollow_parameters(), _own_random_numbers(0):
+            self.space.with_options(ease=ease).ask(choose, self.data)
         # built again, so that ease has no part in what a candidate is, only in how likely it is
         return self.of(choose.choices)
 
@@ -165,11 +166,11 @@ def _candidate(
         graph = read_graph(module, data.input_shape)
         module = prune(module, graph)
     for layer in module.modules():
-        for name, buffer in layer.named_buffers(recurse=False):
-            setattr(layer, name, buffer.to(device, copy=True))  # the space may hold on to it
         if isinstance(layer, _NormBase):
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
             layer.track_running_stats = False
+        for name, buffer in layer.named_buffers(recurse=False):
+            setattr(layer, name, buffer.to(device, copy=True))  # the space may hold on to it
     candidate = Candidate(dict(choose.choices), choose.decisions, module.eval(), data)
     if graph is not None:
         candidate.__dict__["graph"] = graph  # as read before pruning, which leaves the same

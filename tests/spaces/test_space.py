@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from hypernas.candidate import Candidates, build_network
-from hypernas.choices import Draw
+from hypernas.choices import Draw, Replay
 from hypernas.errors import SpaceError
 from hypernas.spaces import Space, find, known
 from hypernas.tasks import Signature
@@ -186,3 +186,22 @@ def test_options_can_be_changed_for_a_copy(file: Path) -> None:
     assert other.digest != space.digest
     with pytest.raises(SpaceError, match="no option 'depth'; it has width, act, deep"):
         space.with_options(depth=3)
+
+
+@pytest.mark.parametrize("ease", [0.0, 0.4, 1.0])
+def test_a_space_asks_without_building_what_it_asks_when_it_builds(ease: float) -> None:
+    space = find("memory-bank", {"ease": ease})
+    asked, built = Draw(random.Random(3)), Draw(random.Random(3))
+    space.ask(asked, DATA)
+    space.build(built, DATA)
+    assert asked.choices == built.choices
+    assert asked.decisions == built.decisions
+
+
+def test_a_space_that_can_only_build_asks_by_building() -> None:
+    space = Space("small", lambda choose, data: nn.Linear(choose("width", [3]), 2))
+    chooser = Draw(random.Random(0))
+    space.ask(chooser, DATA)
+    assert chooser.choices == {"width": 3}
+    with pytest.raises(SpaceError, match="extra"):
+        space.ask(Replay({"width": 3, "extra": 1}), DATA)

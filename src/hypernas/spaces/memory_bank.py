@@ -118,7 +118,13 @@ def memory_bank(
     return MemoryBankNetwork(drawn(choose, settings), data, settings)
 
 
+def _ask(choose: Chooser, data: Signature, **options: Any) -> None:
+    """Decide on an architecture without building it."""
+    drawn(choose, settings_of(options, data))
+
+
 memory_bank.presets = tuple(PRESETS)  # ty: ignore[missing-attribute]
+memory_bank.ask = _ask  # ty: ignore[missing-attribute]
 
 
 def settings_of(options: Mapping[str, Any], data: Signature) -> Settings:

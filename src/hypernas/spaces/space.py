@@ -76,8 +76,27 @@ class Space:
         Raises:
             SpaceError: the choices do not fit, or the function does not return a module.
         """
+        module = self._run(self.function, choose, data)
+        if not isinstance(module, nn.Module):
+            raise SpaceError(
+                f"space {self.name!r} returned {type(module).__name__}; "
+                "expected a torch.nn.Module at the end of the function"
+            )
+        return module
+
+    def ask(self, choose: Chooser, data: Signature) -> None:
+        """Let ``choose`` decide what :meth:`build` asks; without building, if the space can.
+
+        It can where its function has an attribute ``ask``, a function of the same arguments.
+
+        Raises:
+            SpaceError: as :meth:`build`.
+        """
+        self._run(getattr(self.function, "ask", self.function), choose, data)
+
+    def _run(self, function: Callable[..., Any], choose: Chooser, data: Signature) -> Any:
         try:
-            module = self.function(choose, data, **self.options)
+            made = function(choose, data, **self.options)
         except HypernasError:
             raise
         except Exception as error:
@@ -87,12 +106,7 @@ class Space:
                 f"{error!r}; mend its function, or its options (--set)"
             ) from error
         choose.finish()
-        if not isinstance(module, nn.Module):
-            raise SpaceError(
-                f"space {self.name!r} returned {type(module).__name__}; "
-                "expected a torch.nn.Module at the end of the function"
-            )
-        return module
+        return made
 
 
 def known() -> dict[str, str]:

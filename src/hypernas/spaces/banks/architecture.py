@@ -106,7 +106,7 @@ class Block:
     def targets(self) -> list[int]:
         """Numbers of the banks that may be written again: all but the smaller one."""
         small = {self.full} if self.inputs % self.bank else set()
-        return [bank for bank in range(len(self.banks)) if bank not in small]
+        return [bank for bank in range(self.first_new + self.opened) if bank not in small]
 
     @property
     def empty(self) -> int:

@@ -71,7 +71,7 @@ class MemoryBankNetwork(nn.Module):
         channels = plans[-1].units * unit
         self.head = nn.Sequential(
             NORMS[axes - 1](channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             GLOBAL_POOLS[axes - 1](1),
             nn.Flatten(),
             nn.Linear(channels, data.outputs),
@@ -169,7 +169,7 @@ class Transition(nn.Module):
         outputs = after.inputs * unit - self.kept
         self.mix = nn.Sequential(
             NORMS[axes - 1](self.rest),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             CONVOLUTIONS[axes - 1](self.rest, outputs, 1, bias=False),
         )
         self.shrink = shrinking(plan.shrink, outputs, axes)
@@ -225,7 +225,7 @@ class Op(nn.Module):
             self.reading = Attention(read, [block.banks[i][1] * unit for i in plan.reads], axes)
         self.mix = nn.Sequential(
             NORMS[axes - 1](read),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),  # its input is the norm's own, which is not kept twice
             CONVOLUTIONS[axes - 1](read, middle, 1, bias=False),
             NORMS[axes - 1](middle),
         )
