@@ -11,6 +11,7 @@ import pytest
 from small_space import SIGNATURE, six, space
 from torch import nn
 
+from hypernas import hypernets
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import Draw, canonical
 from hypernas.errors import ConfigError
@@ -196,7 +197,7 @@ class _Fixed(Draw):
 
 
 def test_unknown_sampler_is_refused_with_the_known_ones() -> None:
-    known = "random, perturb, evolution, smash, tpe, nsga2, nsga3"
+    known = "random, perturb, evolution, smash, arch-gradient, tpe, nsga2, nsga3"
     with pytest.raises(ConfigError, match=f"'anneal'.*{known}"):
         make("anneal")
 
@@ -207,6 +208,7 @@ def test_only_nsga_has_two_aims() -> None:
         "perturb": 1,
         "evolution": 1,
         "smash": 1,
+        "arch-gradient": 1,
         "tpe": 1,
         "nsga2": 2,
         "nsga3": 2,
@@ -346,12 +348,13 @@ class TestLargeSpaces:
 
     def test_refused_with_what_to_give(self, many: Candidates) -> None:
         candidate = Candidates(Space("large", self.large), SIGNATURE).draw(rng(0))
+        hypernet = hypernets.make("shared")
         for name in ("tpe", "nsga2", "nsga3"):
-            make(name).require(many.draw(rng(0)))
+            make(name).require(many.draw(rng(0)), hypernet)
             with pytest.raises(ConfigError, match=r"220 Optuna.*to 100; give --sampler smash"):
-                make(name).require(candidate)
+                make(name).require(candidate, hypernet)
         for name in ("random", "perturb", "evolution", "smash"):
-            make(name).require(candidate)
+            make(name).require(candidate, hypernet)
 
     def test_our_samplers_search_it(self, tmp_path: Path) -> None:
         where = Candidates(Space("large", self.large), SIGNATURE)
