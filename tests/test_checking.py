@@ -42,8 +42,8 @@ def test_lines_for_a_person() -> None:
     values = {name: [1000.0 * (i + 1) * n for n in range(5)] for i, name in enumerate(names)}
     values["seconds"] = [0.001] * 5
     found = Checked(measures=values, distinct=4, fitting=3)
-    lines = in_words(space(deepest=3), SIGNATURE, Limits(max_params=5), found)
-    assert lines[0] == "space small (deepest=3), examples 1×6×6, 4 classes"
+    lines = in_words(space(deepest=2), SIGNATURE, Limits(max_params=5), found)
+    assert lines[0] == "space small (deepest=2), examples 1×6×6, 4 classes"
     assert lines[1] == "5 architectures drawn: 4 different networks, 60.0% within the limits"
     assert lines[2].split() == ["least", "25", "%", "median", "75", "%", "most"]
     assert lines[5].split() == ["parameters", "0", "3.0k", "6.0k", "9.0k", "12k"]

@@ -350,7 +350,7 @@ class TestSpacesCheck:
         status, out, _ = call(capsys, "spaces", "check", "cell", "--set", "width=4", *data)
         assert status == 0
         lines = out.splitlines()
-        assert lines[0].startswith("space cell (width=4 ")
+        assert lines[0].startswith("space cell (width=4), ")
         assert lines[0].endswith("examples 1×7×7, 3 classes")
         assert re.match(r"20 architectures drawn: \d+ different networks, [\d.]+% within", lines[1])
         assert "MACs" in out

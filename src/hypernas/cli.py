@@ -222,11 +222,10 @@ def score(folder: Folder, architectures: Positional[Path], *, out: Path | None =
 
 def spaces() -> None:
     """List the search spaces and their options."""
-    from hypernas.spaces import find, known
+    from hypernas.spaces import find, in_words, known
 
     for name, about in known().items():
-        options = " ".join(f"{key}={value}" for key, value in find(name).options.items())
-        print(f"{name:15} {about}\n{'':15} --set {options}")
+        print(f"{name:15} {about}\n{'':15} --set {in_words(find(name).options)}")
     print(f"{'FILE.py:NAME':15} a space of your own: def NAME(choose, data, *, option=1): …")
 
 

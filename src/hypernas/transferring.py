@@ -133,7 +133,7 @@ def _data(place: Workplace) -> str:
 
 
 def _options(place: Workplace) -> str:
-    return " ".join(f"{name}={value}" for name, value in place.space.options.items())
+    return place.space.set or "no option set"
 
 
 def _require_fit(place: Workplace, architectures: Sequence[Architecture]) -> None:

@@ -58,6 +58,13 @@ class Space:
         return hashlib.blake2b(text, digest_size=8).hexdigest()
 
     @property
+    def set(self) -> str:
+        """The options that are not the function's own, as one writes them: ``width=8 cells=5``."""
+        parameters = inspect.signature(self.function).parameters
+        own = {name: parameter.default for name, parameter in parameters.items()}
+        return in_words({k: v for k, v in self.options.items() if v != own.get(k, v)})
+
+    @property
     def presets(self) -> tuple[str, ...]:
         """Values for the option ``preset``, from the smallest to the largest; most have none."""
         return getattr(self.function, "presets", ())
@@ -100,13 +107,26 @@ class Space:
         except HypernasError:
             raise
         except Exception as error:
-            options = " ".join(f"{name}={value}" for name, value in self.options.items())
+            options = f" ({self.set})" if self.set else ""
             raise SpaceError(
-                f"space {self.name!r} ({options}) fails for choices {canonical(choose.choices)}: "
+                f"space {self.name!r}{options} fails for choices {canonical(choose.choices)}: "
                 f"{error!r}; mend its function, or its options (--set)"
             ) from error
         choose.finish()
         return made
+
+
+def in_words(options: Mapping[str, Any]) -> str:
+    """Return options as one writes them.
+
+    >>> in_words({"width": 8, "gates": ("none", "split")})
+    'width=8 gates=none,split'
+    """
+    return " ".join(f"{name}={_text(value)}" for name, value in options.items())
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def known() -> dict[str, str]:
