@@ -171,7 +171,17 @@ FUNCTIONS: dict[Any, str] = {
         (torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.unsqueeze), "reshape"
     ),
     **dict.fromkeys(
-        ("flatten", "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "chunk"),
+        (
+            "flatten",
+            "reshape",
+            "view",
+            "permute",
+            "transpose",
+            "unsqueeze",
+            "squeeze",
+            "chunk",
+            "split",
+        ),
         "reshape",
     ),
     **dict.fromkeys((torch.mean, torch.sum, torch.amax, "mean", "sum", "amax", "max"), "reduce"),
