@@ -26,6 +26,8 @@ from hypernas.spaces import find
         (("a",), list[str], ["a"]),
         ("1.5", float | None, 1.5),
         ("a,b", str, "a,b"),
+        (0.5, str, "0.5"),
+        (1, str, "1"),
         ("x", Literal["x", "y"], "x"),
     ],
 )
@@ -34,7 +36,8 @@ def test_text_is_read_as_its_type(value: Any, kind: Any, expected: Any) -> None:
 
 
 def test_what_cannot_be_read_is_refused() -> None:
-    for value, kind in (("8,x", tuple[int, ...]), ({}, tuple[str, ...]), ("z", int)):
+    wrong = (("8,x", tuple[int, ...]), ({}, tuple[str, ...]), ("z", int), (True, str), ([], str))
+    for value, kind in wrong:
         with pytest.raises(msgspec.ValidationError):
             converted(value, kind)
 
@@ -47,6 +50,8 @@ def test_lists_on_the_command_line() -> None:
     ]  # fmt: skip
 
 
-def test_hypernetworks_read_them_too() -> None:
+@pytest.mark.parametrize("generated", ["0.5", "1", "mix,conv0"])
+def test_hypernetworks_read_them_too(generated: str) -> None:
+    given = parse_options(["layers=8,10,4", "growth=10", f"generated={generated}"])
     with pytest.raises(ConfigError, match="needs a candidate"):  # past the reading of options
-        make("smash", {"layers": "8,10,4", "growth": "10"})
+        make("smash", given)

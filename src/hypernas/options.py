@@ -10,13 +10,17 @@ import msgspec
 def converted(value: Any, kind: Any) -> Any:
     """Return an option's value as its type; where that is a list, text is cut at its commas.
 
+    A number is also read as text, for the command line tells ``0.5`` from text before it comes here.
+
     Raises:
         msgspec.ValidationError: it cannot be read as that.
 
-    >>> converted("8,10", tuple[int, ...]), converted(1, tuple[str, ...]), converted("16", int)
-    ((8, 10), ('1',), 16)
+    >>> converted("8,10", tuple[int, ...]), converted(1, tuple[str, ...]), converted(0.5, str)
+    ((8, 10), ('1',), '0.5')
     """
     listed = get_origin(kind) in (list, tuple)
-    if listed and isinstance(value, (str, int, float)):  # one number is read before it comes here
+    if listed and isinstance(value, (str, int, float)):
         value = str(value).split(",")
+    elif kind is str and type(value) in (int, float):
+        value = str(value)
     return msgspec.convert(value, kind, strict=False)
