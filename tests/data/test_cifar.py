@@ -79,6 +79,8 @@ def test_wrong_content_is_refused(tmp_path, draw):
         ({"data": images, "labels": "text"}, "labels are no list of numbers"),
         ({"data": images, "labels": ["a"] * COUNT}, "must be integers"),
         ({"data": images, "labels": [[1]] * COUNT}, "labels are no list of numbers"),
+        ({"data": images, "labels": [1, [1, [2]]] * 10}, "labels are no list of numbers"),
+        ({"data": images, "labels": np.array(3)}, "labels are no list of numbers"),
         ({"data": images, "labels": [10] * COUNT}, "labels are of 11 classes"),
     ):
         write_batch(tmp_path / "data_batch_1", **content)
@@ -93,9 +95,10 @@ def test_class_names_must_be_there(tmp_path, draw):
     with pytest.raises(DataError, match=r"batches\.meta\.txt has 2 lines, not 10"):
         data.load(str(tmp_path / "bin"))
     write_cifar10(tmp_path / "py", draw, form="py")
-    write_batch(tmp_path / "py" / "batches.meta", label_names=[1] * 10)
-    with pytest.raises(DataError, match=r"batches\.meta: label_names are not 10 names"):
-        data.load(str(tmp_path / "py"))
+    for wrong in ([1] * 10, ["one", "two"], 10, "abcdefghij"):
+        write_batch(tmp_path / "py" / "batches.meta", label_names=wrong)
+        with pytest.raises(DataError, match=r"batches\.meta: label_names are not 10 names"):
+            data.load(str(tmp_path / "py"))
 
 
 def test_a_pickle_with_code_is_refused_before_anything_of_it_is_used(tmp_path, draw):

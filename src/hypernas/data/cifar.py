@@ -133,7 +133,8 @@ def read_batch(path: Path, label_key: str) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (PIXELS,):
         given = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data)
         raise DataError(f"{path}: data is {given}, not uint8 (n, {PIXELS}); get the file again")
-    if not isinstance(labels, list | np.ndarray) or not all(np.ndim(v) == 0 for v in labels):
+    listed = isinstance(labels, list) and all(map(np.isscalar, labels))
+    if not listed and not (isinstance(labels, np.ndarray) and labels.ndim == 1):
         raise DataError(f"{path}: {label_key} are no list of numbers; get the file again")
     labels = np.asarray(labels)
     if len(labels) != len(data):
@@ -144,7 +145,8 @@ def read_batch(path: Path, label_key: str) -> tuple[np.ndarray, np.ndarray]:
 def _names(folder: Path, cifar: Cifar) -> tuple[str, ...]:
     file, key = cifar.python_names
     names = _entry(folder / file, read_pickle(folder / file), key)
-    decoded = [name.decode("latin-1") if isinstance(name, bytes) else name for name in names]
+    listed = names if isinstance(names, list) else []
+    decoded = [name.decode("latin-1") if isinstance(name, bytes) else name for name in listed]
     if len(decoded) != cifar.classes or not all(isinstance(name, str) for name in decoded):
         raise DataError(f"{folder / file}: {key} are not {cifar.classes} names; get the file again")
     return tuple(decoded)
