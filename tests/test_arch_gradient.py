@@ -85,6 +85,26 @@ def test_predicted_changes_are_exact_for_a_linear_loss(many: Candidates, seed: i
     assert all(count > 0 for name, count in exact.items() if name not in ("dilation", "writes"))
 
 
+def test_repeated_ops_count_as_often_as_they_run(many: Candidates) -> None:
+    base = many.draw(random.Random(0))
+    twice = Candidates(find("memory-bank", OPTIONS | {"repeats": 2}), SIGNATURE).of(base.choices)
+    once, both = (c.module.encoding for c in (base, twice))
+    slopes = np.random.default_rng(0).normal(size=once.map().values.shape)  # ty: ignore
+    copies = []
+    starts = [*once.map().starts, slopes.shape[1]]  # ty: ignore
+    done = 0
+    for block in once.blocks:  # ty: ignore
+        part = slopes[:, starts[done] : starts[done + len(block.ops)]]
+        copies += [part, part]
+        done += len(block.ops)
+    expected, found = (
+        arch_gradient.favoured(encoding, base.choices, base.decisions, values)  # ty: ignore
+        for encoding, values in ((once, slopes), (both, np.concatenate(copies, axis=1)))
+    )
+    assert [step.name for step in found] == [step.name for step in expected]
+    assert [s.change for s in found] == pytest.approx([2 * s.change for s in expected])
+
+
 def test_best_step_of_each_decision_comes_first_and_is_legal(many: Candidates) -> None:
     base = many.draw(random.Random(5))
     encoding = base.module.encoding

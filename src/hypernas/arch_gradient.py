@@ -8,7 +8,7 @@ gradient's product with the change of the encoding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +102,9 @@ class _View:
         spans = self.spans[block]
         if field.startswith("op"):
             op, _, field = field.partition(".")
-            spans = [spans[int(op.removeprefix("op"))]]
+            spans = spans[int(op.removeprefix("op")) :: len(self.encoding.blocks[block].ops)]
         if field in ("reads", "writes") and isinstance(value, list):
-            yield from self._moves(name, decision, value, block, spans[0])
+            yield from self._moves(name, decision, value, block, spans)
         elif section_of(field) in self.sections:
             section = self.sections[section_of(field)]
             slopes = sum(self.slopes[section.start : section.stop, s].sum(axis=1) for s in spans)
@@ -114,12 +114,15 @@ class _View:
                     yield Step(float(cost[option] - cost[value]), name, option)
 
     def _moves(
-        self, name: str, decision: Decision, banks: list, block: int, span: slice
+        self, name: str, decision: Decision, banks: list, block: int, spans: Sequence[slice]
     ) -> Iterator[Step]:
         """Yield steps in which one bank takes another's place, or where sizes allow, one is added
         or left out."""
         what = "read" if name.endswith("reads") else "written"
-        cost = {bank: self._cost(what, bank, block, span) for bank in decision.options}
+        cost = {
+            bank: sum(self._cost(what, bank, block, span) for span in spans)
+            for bank in decision.options
+        }
         sizes = dict(decision.sizes)
         inside, outside = banks, [bank for bank in decision.options if bank not in banks]
         for new in [*outside, None]:
