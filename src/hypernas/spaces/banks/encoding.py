@@ -203,7 +203,7 @@ class Encoding:
 
     def _channels(self, number: int, op: Op) -> list[int]:
         """Return the channels that are 1 in all slices of an op."""
-        place, _settings, block = self.layout.place, self.settings, self.blocks[number]
+        place, block = self.layout.place, self.blocks[number]
         answers: list[tuple[str, object]] = [
             ("block", number),
             ("bank", block.bank),
