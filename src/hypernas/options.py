@@ -10,7 +10,7 @@ import msgspec
 def converted(value: Any, kind: Any) -> Any:
     """Return an option's value as its type; where that is a list, text is cut at its commas.
 
-    A number is also read as text, for the command line tells ``0.5`` from text before it comes here.
+    A number may stand for text: on the command line ``0.5`` is read before it comes here.
 
     Raises:
         msgspec.ValidationError: it cannot be read as that.
