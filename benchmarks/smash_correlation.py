@@ -1,7 +1,8 @@
 """How well SMASH scores rank networks that were trained for real (the paper's main experiment).
 
     python benchmarks/smash_truth.py fashion-mnist --table NAME ...     # first: the ground truth
-    python benchmarks/smash_correlation.py NAME [--variants true small ...] [--steps 3000]
+    python benchmarks/smash_correlation.py NAME [--variants true "small generator" ...]
+        [--steps 3000] [--device cuda]
 
 Each variant is one fit of a hypernetwork on the table's data and space, and the scores of the
 table's networks with it; Kendall's tau with the test accuracy of the trained networks, its 95 %
@@ -28,6 +29,7 @@ from hypernas import hypernets
 from hypernas.candidate import Candidate
 from hypernas.fitting import RECIPES, Fit, FitOptions, fit
 from hypernas.hypernets import Hypernet, Weights
+from hypernas.hypernets.table import Table
 from hypernas.randomness import derived_seed, rng
 from hypernas.scoring import Scorer
 from hypernas.survey import Draws, survey
@@ -54,6 +56,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "ghn": ("ghn", {}, "graph hypernetwork"),
 }
 OTHER = "another's encoding"
+BATCH = 64
 
 
 class Swapped(Hypernet):
@@ -80,10 +83,11 @@ def main() -> None:
     parser.add_argument("table", help="name of the ground truth")
     parser.add_argument("--variants", nargs="*", default=["true", "small generator"])
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--recipe", choices=RECIPES, default="default", help="of the fits")
     parser.add_argument("--images", type=int, default=1000, help="validation images of a score")
     parser.add_argument("--seeds", type=int, default=1, help="fits of each variant")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--work", type=Path, default=Path("runs/smash-correlation"))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -100,7 +104,7 @@ class Bench:
     """A table of ground truth, and what is measured against it."""
 
     def __init__(self, setting: Setting, truths: list[Truth], given: argparse.Namespace) -> None:
-        self.work = Work(setting)
+        self.work = Work(setting, given.device)
         self.given = given
         self.truths = [truth for truth in truths if truth.seed == 0]
         self.twice = [truth for truth in truths if truth.seed == 1]
@@ -147,17 +151,26 @@ class Bench:
 
     def _fitted(self, name: str, kind: str, options: dict[str, Any], seed: int) -> Hypernet:
         work, given = self.work, self.given
+        recipe = RECIPES[given.recipe]
         hypernet = hypernets.make(kind, options, example=self.candidates[0], seed=seed)
+        hypernet.to(given.device)
+        for part in hypernet.modules():
+            if isinstance(part, Table):
+                part.orthogonal = recipe.orthogonal
         known = survey(work.candidates, seed=seed, draws=50)
         fitting = FitOptions(
             steps=given.steps,
-            recipe=RECIPES[given.recipe],
+            recipe=recipe,
             precision="bf16" if name == "bf16" else "fp32",
             seed=seed,
         )
-        draws = Draws(work.candidates, known, balanced=False, seed=seed)
+        annealed = recipe.anneal * given.steps
+        draws = Draws(work.candidates, known, balanced=False, annealed=annealed, seed=seed)
         batches = work.batches(work.splits.fit, given.batch, augment=True)
-        folder = given.work / given.table / f"{name.replace(' ', '-')}-{given.steps}-{seed}"
+        what = [name.replace(" ", "-"), given.steps, seed]
+        if (given.batch, given.recipe) != (BATCH, "default"):
+            what += [given.batch, given.recipe]
+        folder = given.work / given.table / "-".join(map(str, what))
         fit(Fit(hypernet, draws, batches, work.task, fitting), folder, self._scorer(hypernet, name))
         return hypernet.eval()
 

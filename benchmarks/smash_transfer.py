@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--work", type=Path, default=Path("runs/smash-transfer"))
     given = parser.parse_args()
     found = {}
@@ -44,6 +45,7 @@ def main() -> None:
             hypernet="smash",
             minutes=given.minutes,
             examples=given.examples,
+            device=given.device,
         )
         found[name] = Run.start(given.work / Path(name).stem, config).everything()
     target = Target(data=given.target, random=given.random, epochs=given.epochs, seeds=given.seeds)

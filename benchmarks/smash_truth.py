@@ -1,7 +1,7 @@
 """Ground truth for SMASH: random memory-bank networks trained for real, one line each.
 
     python benchmarks/smash_truth.py fashion-mnist --table NAME [--architectures 40] [--seeds 1]
-        [--set preset=tiny] [--examples 12000] [--epochs 4]
+        [--set preset=tiny] [--examples 12000] [--epochs 4] [--device cuda]
 
 Every network is drawn by the space's own weights, trained by one recipe on the fit split, and
 measured once on the test split. The table is ``truth/NAME.jsonl``: first the settings, then one
@@ -60,8 +60,8 @@ class Truth(msgspec.Struct, kw_only=True):
 class Work:
     """The data and the space of a table."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, setting: Setting, device: str = "cpu") -> None:
+        self.setting, self.device = setting, device
         dataset = load(setting.data)
         self.splits = split(dataset, seed=setting.seed, max_examples=setting.examples)
         self.dataset: Dataset = dataset
@@ -70,7 +70,7 @@ class Work:
         mirrored = shape[0] == 3 or dataset.name == "fashion-mnist"
         self.augmentation = Augmentation(flip=mirrored, crop=min(shape[1:]) // 8)
         self.space = find("memory-bank", setting.space)
-        self.candidates = Candidates(self.space, dataset.signature)
+        self.candidates = Candidates(self.space, dataset.signature, device=device)
         self.task = Classification()
 
     def batches(self, examples: Examples, size: int, *, augment: bool = False) -> Batches:
@@ -80,6 +80,7 @@ class Work:
             batch_size=size,
             normalisation=self.normalisation,
             augmentation=self.augmentation if augment else None,
+            device=self.device,
             channels_last=True,
         )
 
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--share", default="0/1", help="which part of the work: 0/2, 1/2")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -153,7 +155,7 @@ def main() -> None:
         batch=given.batch,
         rate=given.rate,
     )
-    work = Work(setting)
+    work = Work(setting, given.device)
     jobs = [(0, number) for number in range(given.architectures)]
     jobs += [(seed, n) for seed in range(1, given.seeds) for n in range(given.twice)]
     path = TABLES / f"{given.table}.jsonl{f'.{part}' if parts > 1 else ''}"
