@@ -88,6 +88,16 @@ def test_biggest_climbs_beyond_the_survey(candidates: Candidates, known: Survey)
     assert biggest(candidates, few, Limits(), seed=0).choices == found.choices
 
 
+def test_the_biggest_of_a_space_without_end_is_given_up(
+    candidates: Candidates, known: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Survey(drawn=sorted(known.drawn, key=lambda a: a.params)[:1])
+    monkeypatch.setattr("hypernas.survey.MOST_CHANGES", 0)
+    assert biggest(candidates, few, Limits(), seed=0).params == few.drawn[0].params
+    monkeypatch.setattr("hypernas.survey.MOST_CHANGES", 1000)
+    assert biggest(candidates, few, Limits(), seed=0).params > few.drawn[0].params
+
+
 def test_candidates_larger_than_seen_are_warned_about(
     candidates: Candidates, known: Survey
 ) -> None:

@@ -18,7 +18,6 @@ from hypernas.randomness import rng
 from hypernas.results import Network, Rebuilt, Scored, Source, Struct, Training
 from hypernas.scoring import Score
 from hypernas.searching import distinct, random_feasible, top
-from hypernas.survey import biggest
 from hypernas.workplace import Workplace
 
 RANDOM_DRAWS = 20_000
@@ -60,8 +59,8 @@ def pick(place: Workplace, scored: Sequence[Scored], count: int) -> Picks:
         limits,
         RANDOM_DRAWS,
     )
-    largest = biggest(candidates, place.survey, limits, seed=seed)
-    found = [("search", c) for c in best] + [("random", c) for c in drawn] + [("biggest", largest)]
+    found = [("search", c) for c in best] + [("random", c) for c in drawn]
+    found += [("biggest", place.biggest)]
     scores = {canonical(s.choices): s for s in scored}
     networks = list(_picks(place, found, scores))
     return Picks(trials=len(scored), finalists=count, networks=networks)

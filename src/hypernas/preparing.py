@@ -57,7 +57,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
         place.plan = msgspec.convert(given | {"threads": config.threads or 1}, Plan)
     else:
         voice.say("measuring what a step, a score and an epoch cost on this machine …")
-        costs = warmup.costs(place, known)
+        costs = warmup.costs(place)
         place.plan = budget.plan(config, given, costs, spent=time.perf_counter() - began)
     spent = time.perf_counter() - began
     _say_plan(place.plan, voice)

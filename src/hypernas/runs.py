@@ -334,6 +334,7 @@ class Run:
             picks = read_json(path, Picks)
             if (picks.trials, picks.finalists) == (len(scored), count):
                 return picks
+        self.voice.say("picking finalists, random networks and the biggest that fits …")
         picks = pick(self.place, scored, count)
         write_json(path, picks)
         return picks

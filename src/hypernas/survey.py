@@ -20,6 +20,9 @@ from hypernas.randomness import rng
 from hypernas.results import Limits, Struct
 
 LEAST_DRAWS = 300
+MOST_CHANGES = 1000
+"""changes that are tried in search of the biggest network; spaces of hundreds of choices would
+find bigger ones for hours"""
 
 
 class Surveyed(Struct, frozen=True):
@@ -118,7 +121,7 @@ def biggest(candidates: Candidates, known: Survey, limits: Limits, *, seed: int)
     """Return the biggest candidate that fits: most params, then MACs.
 
     Starts from the biggest of the survey and climbs: a small change that is bigger and fits is
-    kept, until 200 changes in a row are not.
+    kept, until 200 changes in a row are not, or 1,000 were tried.
     """
 
     def size(candidate: Any) -> tuple[int, int]:
@@ -128,10 +131,12 @@ def biggest(candidates: Candidates, known: Survey, limits: Limits, *, seed: int)
     best = candidates.of(max(fitting, key=size).choices)
     generator = rng(seed, "biggest")
     since = 0
-    while since < 200:
+    for _ in range(MOST_CHANGES):
         tried = _changed(candidates, best, generator)
         better = limits.admit(tried.params, tried.macs) and size(tried) > size(best)
         best, since = (tried, 0) if better else (best, since + 1)
+        if since == 200:
+            break
     return best
 
 

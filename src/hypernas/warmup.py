@@ -13,7 +13,6 @@ from hypernas.config import cores
 from hypernas.hypernets import Hypernet
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK
-from hypernas.survey import Survey, biggest
 from hypernas.training import Trainer
 from hypernas.workplace import Workplace
 
@@ -26,7 +25,7 @@ OVERHEAD = 25.0
 """seconds for starting processes, the export with its checks, and the report"""
 
 
-def costs(place: Workplace, known: Survey) -> Costs:
+def costs(place: Workplace) -> Costs:
     """Measure the costs of a run's parts on this machine; nothing of it is kept."""
     config = place.config
     hypernet = place.new_hypernet()
@@ -38,8 +37,7 @@ def costs(place: Workplace, known: Survey) -> Costs:
     scorer([place.candidates.draw(rng(config.seed, "warm-up", i)) for i in range(BLOCK)])
     score = (time.perf_counter() - began) / BLOCK
     fitting = [c for c in block if config.limits.admit(c.params, c.macs)][:NETWORKS]
-    largest = biggest(place.candidates, known, config.limits, seed=config.seed)
-    seconds = [_epoch(place, candidate) for candidate in [*fitting, largest]]
+    seconds = [_epoch(place, candidate) for candidate in [*fitting, place.biggest]]
     return Costs(
         step=step,
         threads=threads,

@@ -14,7 +14,7 @@ import msgspec
 import torch
 
 from hypernas import hypernets, samplers
-from hypernas.candidate import Candidates
+from hypernas.candidate import Candidate, Candidates
 from hypernas.config import Config, Plan
 from hypernas.data import (
     Augmentation,
@@ -36,7 +36,7 @@ from hypernas.results import Struct
 from hypernas.samplers import Sampler
 from hypernas.scoring import Scorer
 from hypernas.spaces import Space, find
-from hypernas.survey import Draws, Survey
+from hypernas.survey import Draws, Survey, biggest
 from hypernas.tasks import Classification, Signature
 from hypernas.training import Recipe
 
@@ -205,6 +205,11 @@ class Workplace:
     def survey(self) -> Survey:
         """Random architectures of the space and their sizes."""
         return read_json(self.folder / "survey.json", Survey)
+
+    @cached_property
+    def biggest(self) -> Candidate:
+        """The biggest network that fits, as far as it is found; that takes a while."""
+        return biggest(self.candidates, self.survey, self.config.limits, seed=self.config.seed)
 
     @cached_property
     def plan(self) -> Plan:
