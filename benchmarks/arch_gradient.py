@@ -80,6 +80,10 @@ def walk(
         began = time.process_time()
         asked = Asked(place.candidates, history, [], seed, number, Limits(), scorer)
         proposed = propose(sampler, asked, size, most_draws=5000)
+        if not proposed:
+            raise SystemExit(
+                "the space has no more new candidates; give smaller --random and --more"
+            )
         for candidate in proposed:
             score = scorer([candidate], block=1)[0]
             history.append(

@@ -152,8 +152,8 @@ def test_given_presets_and_counts_are_not_timed(
     assert given.place.space.options == {"preset": "tiny"}
     lines = said(monkeypatch)
     counted = start(tmp_path / "two", space, steps=5)
-    assert counted.place.space.options == {"preset": None}
-    assert any("its own preset; all counts are given" in line for line in lines)
+    assert counted.place.space.options == {"preset": "tiny"}
+    assert any("preset tiny, the smallest; all counts are given" in line for line in lines)
     assert timed == []
 
 

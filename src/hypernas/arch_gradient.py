@@ -65,7 +65,8 @@ def favoured(
     """Return for each decision the other answer that the gradient favours most, best first.
 
     Whether there is another op, and how many banks it opens, change the size of the map and have no
-    gradient; these decisions are left as they are.
+    gradient; these decisions are left as they are. Of a change that also lights other rows or
+    slices (another width, other banks read) only what has a section is counted.
 
     Args:
         encoding: of the architecture.

@@ -33,7 +33,12 @@ def prepare(place: Workplace, voice: Voice) -> None:
     counted = given.keys() == set(COUNTS)
     _say_fit(place, voice)
     if is_open(place.space) and counted:
-        voice.say(f"space {place.space.name}: its own preset; all counts are given, none is timed")
+        smallest = place.space.presets[0]
+        place.space = place.space.with_options(preset=smallest)
+        voice.say(
+            f"space {place.space.name}: preset {smallest}, the smallest; "
+            "all counts are given, so none is timed (--set preset=…)"
+        )
     elif is_open(place.space):
         voice.say(f"measuring what a step costs in each preset of space {place.space.name} …")
         place.space, why = choose_preset(place, given, spent=time.perf_counter() - began)

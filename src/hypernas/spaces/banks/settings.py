@@ -94,6 +94,8 @@ class Settings:
             f"a divisor of unit={self.unit}, so that groups divide every width",
             math.gcd(self.unit, max(self.groups, 1)),
         )
+        odd = self.stem_kernel // 2 * 2 + 1
+        _require(self, "stem_kernel", self.stem_kernel == odd, "an odd number", odd)
         _require(self, "ease", 0 <= self.ease <= 1, "0 to 1", 1)
         least = LEAST_BUDGET
         _require(self, "budget", least <= self.budget <= 1, f"{least} to 1", least)
