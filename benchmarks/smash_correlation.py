@@ -13,26 +13,26 @@ goes on by the same command. Writes ``results/smash_correlation_NAME.json`` and 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from common import Row, write
 from scatter import scatter
 from scipy.stats import kendalltau
-from smash_truth import Setting, Truth, Work, read
+from smash_truth import Setting, Truth, place_of, read
 
-from hypernas import hypernets
 from hypernas.candidate import Candidate
-from hypernas.fitting import RECIPES, Fit, FitOptions, fit
+from hypernas.fitting import RECIPES, fit
 from hypernas.hypernets import Hypernet, Weights
-from hypernas.hypernets.table import Table
 from hypernas.randomness import derived_seed, rng
-from hypernas.scoring import Scorer
-from hypernas.survey import Draws, survey
+from hypernas.scoring import Score
+from hypernas.survey import survey
+from hypernas.workplace import Workplace
 
 VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "true": ("smash", {}, "as in the paper: 1×1 convolutions of ops are generated"),
@@ -104,12 +104,11 @@ class Bench:
     """A table of ground truth, and what is measured against it."""
 
     def __init__(self, setting: Setting, truths: list[Truth], given: argparse.Namespace) -> None:
-        self.work = Work(setting, given.device)
         self.given = given
+        self.table = place_of(setting, given.work / given.table, device=given.device)
         self.truths = [truth for truth in truths if truth.seed == 0]
         self.twice = [truth for truth in truths if truth.seed == 1]
         self.accuracy = np.array([truth.test_accuracy for truth in self.truths])
-        self.candidates = [self.work.candidates.of(truth.choices) for truth in self.truths]
 
     def size_rows(self) -> list[Row]:
         """Describe the table, and how well size alone ranks its networks."""
@@ -126,88 +125,78 @@ class Bench:
         ]
         for name in ("params", "macs"):
             sizes = np.array([getattr(truth, name) for truth in self.truths])
-            rows.append(self._tau(f"{name} alone", sizes, "the bigger the better"))
+            rows.append(_tau(f"{name} alone", sizes, self.accuracy, "the bigger the better"))
         first = {truth.number: truth.test_accuracy for truth in self.truths}
         if len(self.twice) > 2:
             pairs = np.array([(first[t.number], t.test_accuracy) for t in self.twice])
-            tau = kendalltau(pairs[:, 0], pairs[:, 1]).statistic
-            note = f"two trainings of {len(pairs)} networks: no score can do better"
-            rows.append(Row(what="another seed", value=tau, unit="tau", better="more", note=note))
+            note = f"the same {len(pairs)} networks trained again: how much of their order is luck"
+            rows.append(_tau("another seed", *pairs.T, note))
         return rows
 
     def variant(self, name: str, seed: int) -> list[Row]:
         """Fit one variant, score the table, and return its rows."""
         kind, options, note = VARIANTS[name]
-        began = time.process_time()
-        hypernet = self._fitted(name, kind, options, seed)
-        spent = time.process_time() - began
-        rows = [self._scored(name, hypernet, seed, f"{note}; {spent / 60:.0f} CPU-minutes")]
+        place = Workplace(
+            self.table.folder,
+            msgspec.structs.replace(
+                self.table.config,
+                hypernet=kind,
+                hypernet_options=options,
+                draw="uniform",
+                batch=self.given.batch,
+                fit_recipe=self.given.recipe,
+                score_images=self.given.images,
+                precision="bf16" if name == "bf16" else "fp32",
+                seed=seed,
+            ),
+        )
+        place.splits, place.data = self.table.splits, self.table.data
+        place.survey = survey(place.candidates, seed=seed, draws=50)
+        hypernet = self._fitted(place, name)
+        candidates = [place.candidates.of(truth.choices) for truth in self.truths]
+        scores = place.scorer(hypernet)(candidates)
+        if name == "true" and seed == 0:
+            self._draw(scores)
+        rows = [self._ranked(f"{name}, fit {seed}", scores, note)]
         if name == "true":
             draws = [rng(seed, "another", number) for number in range(16)]
-            others = [self.work.candidates.draw(generator) for generator in draws]
-            swapped = Swapped(hypernet, others)
-            rows.append(self._scored(OTHER, swapped, seed, "code of a random architecture"))
+            others = [place.candidates.draw(generator) for generator in draws]
+            scores = place.scorer(Swapped(hypernet, others))(candidates)
+            note = "code of a random architecture"
+            rows.append(self._ranked(f"{OTHER}, fit {seed}", scores, note))
         return rows
 
-    def _fitted(self, name: str, kind: str, options: dict[str, Any], seed: int) -> Hypernet:
-        work, given = self.work, self.given
-        recipe = RECIPES[given.recipe]
-        hypernet = hypernets.make(kind, options, example=self.candidates[0], seed=seed)
-        hypernet.to(given.device)
-        for part in hypernet.modules():
-            if isinstance(part, Table):
-                part.orthogonal = recipe.orthogonal
-        known = survey(work.candidates, seed=seed, draws=50)
-        fitting = FitOptions(
-            steps=given.steps,
-            recipe=recipe,
-            precision="bf16" if name == "bf16" else "fp32",
-            seed=seed,
-        )
-        annealed = recipe.anneal * given.steps
-        draws = Draws(work.candidates, known, balanced=False, annealed=annealed, seed=seed)
-        batches = work.batches(work.splits.fit, given.batch, augment=True)
-        what = [name.replace(" ", "-"), given.steps, seed]
+    def _fitted(self, place: Workplace, name: str) -> Hypernet:
+        given = self.given
+        what = [name.replace(" ", "-"), given.steps, place.config.seed]
         if (given.batch, given.recipe) != (BATCH, "default"):
             what += [given.batch, given.recipe]
-        folder = given.work / given.table / "-".join(map(str, what))
-        fit(Fit(hypernet, draws, batches, work.task, fitting), folder, self._scorer(hypernet, name))
+        hypernet = place.new_hypernet()
+        work = place.fit(hypernet, given.steps)
+        fit(work, place.folder / "-".join(map(str, what)), place.scorer(hypernet))
         return hypernet.eval()
 
-    def _scorer(self, hypernet: Hypernet, name: str) -> Scorer:
-        work = self.work
-        return Scorer(
-            hypernet,
-            work.batches(work.splits.validation, 250),
-            work.task,
-            images=self.given.images,
-            seed=0,
-            precision="bf16" if name == "bf16" else "fp32",
-        )
-
-    def _scored(self, name: str, hypernet: Hypernet, seed: int, note: str) -> Row:
-        scores = self._scorer(hypernet, name)(self.candidates)
+    def _ranked(self, what: str, scores: Sequence[Score], note: str) -> Row:
         values = np.array([score.score for score in scores])
-        shares = np.array([score.score_accuracy for score in scores])
-        if name == "true" and seed == 0:
-            self._draw(shares)
-        mean = f"mean score accuracy {shares.mean():.1%}, mean score {values.mean():.3f}"
-        return self._tau(f"{name}, fit {seed}", values, f"{mean}; {note}")
+        share = fmean(score.score_accuracy for score in scores)
+        mean = f"mean score accuracy {share:.1%}, mean score {values.mean():.3f}"
+        return _tau(what, values, self.accuracy, f"{mean}; {note}")
 
-    def _draw(self, shares: np.ndarray) -> None:
+    def _draw(self, scores: Sequence[Score]) -> None:
         path = Path(__file__).parents[1] / "docs" / f"{self.given.table}.svg"
         scatter(
             path,
-            100 * shares,
+            100 * np.array([score.score_accuracy for score in scores]),
             100 * self.accuracy,
             ("score accuracy, generated weights, %", "accuracy on test, trained, %"),
         )
 
-    def _tau(self, what: str, values: np.ndarray, note: str) -> Row:
-        tau, low, high = tau_with_interval(values, self.accuracy)
-        return Row(
-            what=what, value=tau, unit="tau", better="more", note=f"{low:.2f} to {high:.2f}; {note}"
-        )
+
+def _tau(what: str, values: np.ndarray, accuracy: np.ndarray, note: str) -> Row:
+    tau, low, high = tau_with_interval(values, accuracy)
+    return Row(
+        what=what, value=tau, unit="tau", better="more", note=f"{low:.2f} to {high:.2f}; {note}"
+    )
 
 
 def tau_with_interval(values: np.ndarray, accuracy: np.ndarray) -> tuple[float, float, float]:

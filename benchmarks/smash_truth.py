@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
-from hypernas.candidate import Candidate, Candidates, build_network
-from hypernas.data import Augmentation, Batches, Dataset, Examples, Normalisation, load, split
+from hypernas.candidate import Candidate
+from hypernas.config import Config
 from hypernas.flags import parse_options
-from hypernas.randomness import derived_seed, rng
-from hypernas.spaces import find
-from hypernas.tasks import Classification
-from hypernas.training import Recipe, Trainer, measure
+from hypernas.jobs import Train
+from hypernas.randomness import rng
+from hypernas.workplace import Workplace
 
 TABLES = Path(__file__).parent / "truth"
 
@@ -57,66 +55,43 @@ class Truth(msgspec.Struct, kw_only=True):
     """CPU seconds of the training"""
 
 
-class Work:
-    """The data and the space of a table."""
+def place_of(setting: Setting, folder: Path, **changes: Any) -> Workplace:
+    """Return a workplace with the data and the space of a table; nothing is written yet."""
+    config = Config(
+        data=setting.data,
+        space="memory-bank",
+        options=setting.space,
+        examples=setting.examples,
+        train_batch=setting.batch,
+        train_rate=setting.rate,
+        seed=setting.seed,
+        **changes,
+    )
+    place = Workplace(folder, config)
+    place.data = place.record_data()
+    return place
 
-    def __init__(self, setting: Setting, device: str = "cpu") -> None:
-        self.setting, self.device = setting, device
-        dataset = load(setting.data)
-        self.splits = split(dataset, seed=setting.seed, max_examples=setting.examples)
-        self.dataset: Dataset = dataset
-        self.normalisation = Normalisation.of(self.splits.fit)
-        shape = dataset.signature.input_shape
-        mirrored = shape[0] == 3 or dataset.name == "fashion-mnist"
-        self.augmentation = Augmentation(flip=mirrored, crop=min(shape[1:]) // 8)
-        self.space = find("memory-bank", setting.space)
-        self.candidates = Candidates(self.space, dataset.signature, device=device)
-        self.task = Classification()
 
-    def batches(self, examples: Examples, size: int, *, augment: bool = False) -> Batches:
-        """Return batches of a split."""
-        return Batches(
-            examples=examples,
-            batch_size=size,
-            normalisation=self.normalisation,
-            augmentation=self.augmentation if augment else None,
-            device=self.device,
-            channels_last=True,
-        )
+def architecture(place: Workplace, number: int) -> Candidate:
+    """Return the random architecture of a number."""
+    return place.candidates.draw(rng(place.config.seed, "truth", number))
 
-    def architecture(self, number: int) -> Candidate:
-        """Return the random architecture of a number."""
-        return self.candidates.draw(rng(self.setting.seed, "truth", number))
 
-    def train(self, candidate: Candidate, number: int, seed: int) -> Truth:
-        """Train one network for real and measure it once."""
-        setting, data = self.setting, self.dataset.signature
-        network = build_network(
-            self.space, candidate.choices, data, seed=derived_seed(setting.seed, number, seed)
-        )
-        recipe = Recipe(
-            epochs=setting.epochs,
-            batch=setting.batch,
-            rate=setting.rate,
-            augmentation=self.augmentation,
-        )
-        fit = self.batches(self.splits.fit, setting.batch, augment=True)
-        with tempfile.TemporaryDirectory() as folder:
-            trainer = Trainer(network, fit, self.task, recipe, Path(folder), seed=seed)
-            trained = trainer.run(
-                self.batches(self.splits.validation, 500), lambda done, total: None
-            )
-        test = measure(network, self.batches(self.splits.test, 500), self.task)
-        return Truth(
-            number=number,
-            seed=seed,
-            choices=candidate.choices,
-            params=candidate.params,
-            macs=candidate.macs,
-            val_accuracy=trained.accuracy,
-            test_accuracy=test.accuracy,
-            seconds=trained.seconds,
-        )
+def train(place: Workplace, number: int, seed: int, epochs: int) -> Truth:
+    """Train a network for real and measure it once."""
+    candidate = architecture(place, number)
+    trained = Train(choices=candidate.choices, seed=seed, epochs=epochs).do(place)
+    assert trained.test_accuracy is not None
+    return Truth(
+        number=number,
+        seed=seed,
+        choices=candidate.choices,
+        params=candidate.params,
+        macs=candidate.macs,
+        val_accuracy=trained.val_accuracy,
+        test_accuracy=trained.test_accuracy,
+        seconds=trained.seconds,
+    )
 
 
 def read(name: str) -> tuple[Setting, list[Truth]]:
@@ -155,24 +130,23 @@ def main() -> None:
         batch=given.batch,
         rate=given.rate,
     )
-    work = Work(setting, given.device)
     jobs = [(0, number) for number in range(given.architectures)]
     jobs += [(seed, n) for seed in range(1, given.seeds) for n in range(given.twice)]
     path = TABLES / f"{given.table}.jsonl{f'.{part}' if parts > 1 else ''}"
     _begin(path, setting)
     done = {(truth.seed, truth.number) for truth in read(given.table)[1]}
-    for position, (seed, number) in enumerate(jobs):
-        if (seed, number) in done or position % parts != part:
-            continue
-        began = time.monotonic()
-        truth = work.train(work.architecture(number), number, seed)
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(truth) + b"\n")
-        print(
-            f"{number} seed {seed}: {truth.test_accuracy:.1%} on test, {truth.params} params, "
-            f"{truth.macs / 1e6:.1f} M MACs, {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+    todo = [job for p, job in enumerate(jobs) if p % parts == part and job not in done]
+    with tempfile.TemporaryDirectory() as folder:
+        place = place_of(setting, Path(folder), device=given.device)
+        for seed, number in todo:
+            truth = train(place, number, seed, setting.epochs)
+            with path.open("ab") as file:
+                file.write(msgspec.json.encode(truth) + b"\n")
+            print(
+                f"{number} seed {seed}: {truth.test_accuracy:.1%} on test, {truth.params} params, "
+                f"{truth.macs / 1e6:.1f} M MACs, {truth.seconds:.0f} CPU seconds",
+                flush=True,
+            )
 
 
 def _begin(path: Path, setting: Setting) -> None:

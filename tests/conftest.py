@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from small_space import SIGNATURE, space
 
 from hypernas.candidate import Candidates
 from hypernas.config import Config
+from hypernas.jobs import Train
 from hypernas.runs import Run
 from hypernas.survey import Survey, survey
+from hypernas.workplace import Workplace
 
 RUN = Config(
     data="digits",
@@ -74,3 +77,17 @@ def own_run(finished: Path, tmp_path: Path) -> Run:
     """A copy of the finished run that a test may change."""
     shutil.copytree(finished, tmp_path / "run")
     return Run.open(tmp_path / "run", quiet=True)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Train]:
+    """Collect the trainings that are done."""
+    found: list[Train] = []
+    do = Train.do
+
+    def spy(self: Train, place: Workplace, *rest: Any) -> Any:
+        found.append(self)
+        return do(self, place, *rest)
+
+    monkeypatch.setattr(Train, "do", spy)
+    return found

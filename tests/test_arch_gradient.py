@@ -88,7 +88,7 @@ def test_predicted_changes_are_exact_for_a_linear_loss(many: Candidates, seed: i
 def test_repeated_ops_count_as_often_as_they_run(many: Candidates) -> None:
     base = many.draw(random.Random(0))
     twice = Candidates(find("memory-bank", OPTIONS | {"repeats": 2}), SIGNATURE).of(base.choices)
-    once, both = (c.module.encoding for c in (base, twice))
+    once = base.module.encoding
     slopes = np.random.default_rng(0).normal(size=once.map().values.shape)  # ty: ignore
     copies = []
     starts = [*once.map().starts, slopes.shape[1]]  # ty: ignore
@@ -98,8 +98,8 @@ def test_repeated_ops_count_as_often_as_they_run(many: Candidates) -> None:
         copies += [part, part]
         done += len(block.ops)
     expected, found = (
-        arch_gradient.favoured(encoding, base.choices, base.decisions, values)  # ty: ignore
-        for encoding, values in ((once, slopes), (both, np.concatenate(copies, axis=1)))
+        arch_gradient.favoured(candidate, values)
+        for candidate, values in ((base, slopes), (twice, np.concatenate(copies, axis=1)))
     )
     assert [step.name for step in found] == [step.name for step in expected]
     assert [s.change for s in found] == pytest.approx([2 * s.change for s in expected])
@@ -109,7 +109,7 @@ def test_best_step_of_each_decision_comes_first_and_is_legal(many: Candidates) -
     base = many.draw(random.Random(5))
     encoding = base.module.encoding
     slopes = np.random.default_rng(0).normal(size=encoding.map().values.shape)  # ty: ignore
-    steps = arch_gradient.favoured(encoding, base.choices, base.decisions, slopes)  # ty: ignore
+    steps = arch_gradient.favoured(base, slopes)
     assert [step.change for step in steps] == sorted(step.change for step in steps)
     assert len({step.name for step in steps}) == len(steps) > 10
     for step in steps:
@@ -137,12 +137,7 @@ def test_sampler_steps_from_the_best_as_the_gradient_favours(
     proposed = propose(sampler, asked, 5, most_draws=200)
     base = many.of(history[0].choices)
     slopes = arch_gradient.gradient(scorer, base)
-    first = arch_gradient.favoured(
-        base.module.encoding,  # ty: ignore[invalid-argument-type]
-        base.choices,
-        base.decisions,
-        slopes,
-    )[0]
+    first = arch_gradient.favoured(base, slopes)[0]
     assert first.change < 0
     assert proposed[0].choices[first.name] == first.value
     assert len({canonical(candidate.choices) for candidate in proposed}) == 5

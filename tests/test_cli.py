@@ -218,6 +218,16 @@ class TestRunFolder:
             assert "node0.op" in json.loads(line)
         assert "MACs" in errors
 
+    def test_what_was_asked_for_can_be_scored(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path
+    ) -> None:
+        asked, out = tmp_path / "asked.jsonl", tmp_path / "scores.jsonl"
+        assert call(capsys, "ask", finished, "--top", 2, "--out", asked)[1] == ""
+        assert call(capsys, "score", finished, asked, "--out", out)[0] == 0
+        scores = [json.loads(line)["score"] for line in out.read_text().splitlines()]
+        assert len(scores) == 2
+        assert scores == sorted(scores, reverse=True)
+
     def test_ask_for_the_impossible(
         self, capsys: pytest.CaptureFixture[str], finished: Path
     ) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import torch
 
-from hypernas import jobs, scaling
+from hypernas import scaling
 from hypernas.candidate import Candidates, build_network
 from hypernas.errors import ConfigError, RunError, SpaceError
 from hypernas.files import read_json, read_tensors
@@ -18,20 +18,6 @@ from hypernas.results import Scaled
 from hypernas.runs import Run
 from hypernas.training import Trainer
 from hypernas.workplace import Workplace
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[Train]:
-    """Collect the trainings that are done."""
-    found: list[Train] = []
-    do = Train.do
-
-    def spy(self: Train, place: Workplace, *rest: Any) -> Any:
-        found.append(self)
-        return do(self, place, *rest)
-
-    monkeypatch.setattr(jobs.Train, "do", spy)
-    return found
 
 
 def test_same_choices_under_other_options(own_run: Run, trained: list[Train]) -> None:

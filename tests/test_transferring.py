@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from hypernas import jobs
 from hypernas.errors import DataError, HypernasError, RunError
 from hypernas.files import read_json
 from hypernas.jobs import Train
@@ -43,20 +42,6 @@ def native(other: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory
     run.search()
     run.train()
     return folder
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[Train]:
-    """Collect the trainings that are done."""
-    found: list[Train] = []
-    do = Train.do
-
-    def spy(self: Train, place: Workplace, *rest: Any) -> Any:
-        found.append(self)
-        return do(self, place, *rest)
-
-    monkeypatch.setattr(jobs.Train, "do", spy)
-    return found
 
 
 def target(other: Path, **changes: Any) -> Target:

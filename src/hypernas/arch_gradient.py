@@ -8,7 +8,7 @@ gradient's product with the change of the encoding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from hypernas.candidate import Candidate
-from hypernas.choices import Architecture, Decision, Value
+from hypernas.choices import Decision, Value
 from hypernas.errors import ConfigError
 from hypernas.hypernets import Hypernet
 from hypernas.hypernets.smash import SMASH
-from hypernas.scoring import Scorer
+from hypernas.scoring import Scorer, evaluating
 from hypernas.spaces.banks.architecture import bank_span
 from hypernas.spaces.banks.encoding import Encoding, section_of
 
@@ -53,15 +53,14 @@ def gradient(scorer: Scorer, candidate: Candidate) -> np.ndarray:
     hypernet = scorer.hypernet
     assert isinstance(hypernet, SMASH)
     code = hypernet.code(candidate).clone().requires_grad_()
-    weights = hypernet.write(candidate, code)
+    with evaluating(hypernet):
+        weights = hypernet.write(candidate, code)
     loss = scorer.loss(candidate, weights)
     (found,) = torch.autograd.grad(loss, code)
     return found.cpu().numpy()
 
 
-def favoured(
-    encoding: Encoding, choices: Architecture, decisions: Mapping[str, Decision], slopes: np.ndarray
-) -> list[Step]:
+def favoured(candidate: Candidate, slopes: np.ndarray) -> list[Step]:
     """Return for each decision the other answer that the gradient favours most, best first.
 
     Whether there is another op, and how many banks it opens, change the size of the map and have no
@@ -69,15 +68,14 @@ def favoured(
     slices (another width, other banks read) only what has a section is counted.
 
     Args:
-        encoding: of the architecture.
-        choices: the architecture.
-        decisions: what was asked, by name.
+        candidate: of a space with an encoding.
         slopes: the gradient, (C, S).
     """
+    encoding: Any = candidate.module.encoding
     view = _View(encoding, slopes)
     found = []
-    for name, decision in decisions.items():
-        steps = list(view.steps(name, decision, choices[name]))
+    for name, decision in candidate.decisions.items():
+        steps = list(view.steps(name, decision, candidate.choices[name]))
         if steps:
             found.append(min(steps, key=lambda step: step.change))
     return sorted(found, key=lambda step: step.change)

@@ -77,8 +77,7 @@ class Candidate:
     def _holders(self) -> dict[str, list[tuple[dict[str, Any], str, nn.Parameter]]]:
         """Where each parameter stands: which dictionaries hold it, under which keys.
 
-        With these known, running the module with other weights costs a tenth of what
-        ``torch.func.functional_call`` does, which looks for them every time.
+        ``torch.func.functional_call`` looks for them at every call.
         """
         names = {parameter: name for name, parameter in self.module.named_parameters()}
         found: dict[str, list[tuple[dict[str, Any], str, nn.Parameter]]] = defaultdict(list)
@@ -144,7 +143,8 @@ class Candidates:
 
     def make(self, choose: Chooser) -> Candidate:
         """Return the candidate that ``choose`` decides on."""
-        module = self._build(self.space, choose)
+        with hollow_parameters(), _own_random_numbers(0):
+            module = self.space.build(choose, self.data)
         key = canonical(choose.choices)
         if key not in self._known:
             self._known[key] = _candidate(choose, module, self.data, self.device)
@@ -152,10 +152,6 @@ class Candidates:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
-
-    def _build(self, space: Space, choose: Chooser) -> nn.Module:
-        with hollow_parameters(), _own_random_numbers(0):
-            return space.build(choose, self.data)
 
 
 def _candidate(

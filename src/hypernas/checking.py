@@ -91,7 +91,6 @@ def signature_of(check: SpaceCheck) -> Signature:
 
 def in_words(space: Space, data: Signature, limits: Limits, checked: Checked) -> list[str]:
     """Return the lines that tell a person what was found."""
-    options = f" ({space.set})" if space.set else ""
     drawn = len(checked.measures["params"])
     rows: dict[str, tuple[str, Callable[[float], str]]] = {
         "operations": ("operations with weights", short),
@@ -109,8 +108,7 @@ def in_words(space: Space, data: Signature, limits: Limits, checked: Checked) ->
         for name, (text, shown) in rows.items()
     ]
     return [
-        f"space {space.name}{options}, examples {'×'.join(map(str, data.input_shape))}, "
-        f"{data.outputs} classes",
+        f"space {space}, examples {'×'.join(map(str, data.input_shape))}, {data.outputs} classes",
         f"{drawn} architectures drawn: {checked.distinct} different networks{within}",
         *(f"{name:30}" + "".join(f"{cell:>9}" for cell in cells) for name, *cells in table),
     ]

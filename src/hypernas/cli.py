@@ -9,7 +9,7 @@ import contextlib
 import functools
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -166,6 +166,7 @@ def ask(
     max_params: Size | None = None,
     max_macs: Size | None = None,
     top: int = 5,
+    out: Path | None = None,
 ) -> None:
     """Show the best candidates within new limits; nothing is trained again.
 
@@ -176,6 +177,8 @@ def ask(
         max_params: most parameters a network may have.
         max_macs: most multiply-accumulates for one example.
         top: how many candidates to show.
+        out: file for their choices, one dictionary a line as `score` reads them; by default they
+            are printed.
     """
     from hypernas.console import short
 
@@ -197,8 +200,7 @@ def ask(
     ]
     header = ("rank", "score (95 %)", "score acc.", "params", "MACs")
     opened.voice.table("best by score, with generated weights", header, rows)
-    for scored in answer.found:
-        print(msgspec.json.encode(scored.choices).decode())
+    _give((msgspec.json.encode(scored.choices).decode() for scored in answer.found), out)
 
 
 def score(folder: Folder, architectures: Positional[Path], *, out: Path | None = None) -> None:
@@ -209,10 +211,15 @@ def score(folder: Folder, architectures: Positional[Path], *, out: Path | None =
         architectures: a .jsonl file.
         out: file for the scores; by default they are printed.
     """
+    given = list(_architectures(architectures))
+    scored = _open(folder, False).score(given)
+    _give((msgspec.json.encode(line).decode() for line in scored), out)
+
+
+def _give(lines: Iterable[str], out: Path | None) -> None:
+    """Print lines, or write them to a file."""
     from hypernas.files import write_text
 
-    given = list(_architectures(architectures))
-    lines = (msgspec.json.encode(line).decode() for line in _open(folder, False).score(given))
     if out is not None:
         write_text(out, "".join(f"{line}\n" for line in lines))
         return
@@ -222,7 +229,8 @@ def score(folder: Folder, architectures: Positional[Path], *, out: Path | None =
 
 def spaces() -> None:
     """List the search spaces and their options."""
-    from hypernas.spaces import find, in_words, known
+    from hypernas.options import in_words
+    from hypernas.spaces import find, known
 
     for name, about in known().items():
         print(f"{name:15} {about}\n{'':15} --set {in_words(find(name).options)}")

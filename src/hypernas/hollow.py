@@ -89,7 +89,7 @@ def _unless_hollow(initialise: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return initialised
 
 
-# -- layers by copying, six times as quick as by their constructors -------------------------------
+# -- layers by copying instead of constructing -----------------------------------------------------
 
 _CONSTRUCTORS: dict[type[nn.Module], Callable[..., None]] = {k: k.__init__ for k in COPIED}
 

@@ -1,7 +1,8 @@
-"""Options of spaces and hypernetworks: values given as text become what is asked for."""
+"""Options of spaces and hypernetworks: text becomes what is asked for, and text again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_origin
 
 import msgspec
@@ -24,3 +25,18 @@ def converted(value: Any, kind: Any) -> Any:
     elif kind is str and type(value) in (int, float):
         value = str(value)
     return msgspec.convert(value, kind, strict=False)
+
+
+def in_words(options: Mapping[str, Any], between: str = " ") -> str:
+    """Return options as they are written on the command line.
+
+    >>> in_words({"width": 8, "gates": ("none", "split"), "identity": False})
+    'width=8 gates=none,split identity=false'
+    """
+    return between.join(f"{name}={_text(value)}" for name, value in options.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_text, value))
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

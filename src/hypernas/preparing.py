@@ -112,9 +112,8 @@ def _say_fit(place: Workplace, voice: Voice) -> None:
 def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
     params = sorted(a.params for a in known.drawn)
     share = known.share(place.config.limits)
-    options = f" ({place.space.set})" if place.space.set else ""
     voice.say(
-        f"space {place.space.name}{options}, {len(known.drawn)} drawn: "
+        f"space {place.space}, {len(known.drawn)} drawn: "
         f"{short(params[0])} to {short(params[-1])} params, "
         f"median {short(params[len(params) // 2])}; {share:.0%} of it meets the limits"
     )

@@ -291,12 +291,7 @@ class ArchGradient(Sampler, frozen=True):
         assert asked.scorer is not None
         base = asked.candidates.of(best.choices)
         slopes = arch_gradient.gradient(asked.scorer, base)
-        steps = arch_gradient.favoured(
-            base.module.encoding,  # ty: ignore[invalid-argument-type]
-            base.choices,
-            base.decisions,
-            slopes,
-        )
+        steps = arch_gradient.favoured(base, slopes)
         better = [step for step in steps if step.change < 0]
         for number, step in enumerate(better, start=1):
             yield {step.name: step.value}

@@ -24,6 +24,7 @@ from hypernas.files import read_json, write_json
 from hypernas.finalists import best_seed
 from hypernas.jobs import Train, read_weights
 from hypernas.net2net import WAY_OUT, grown
+from hypernas.options import in_words
 from hypernas.outcome import export_network, is_exported
 from hypernas.results import Final, Network, Scaled
 from hypernas.spaces import Space
@@ -57,9 +58,9 @@ def scale(
     changed = {k: v for k, v in space.options.items() if v != run.space.options[k]}
     if not changed:
         raise ConfigError(
-            f"--scale {_in_words(options)} changes nothing: the run has these options; give others"
+            f"--scale {in_words(options)} changes nothing: the run has these options; give others"
         )
-    place = branch(run, f"scaled/{folder_name(_in_words(changed, ','))}", space)
+    place = branch(run, f"scaled/{folder_name(in_words(changed, ','))}", space)
     source = _grown_from(best, place) if start == "grown" else {}
     write_branch(place)
     todo = jobs_of(best.choices, seeds, epochs, **source)
@@ -101,7 +102,7 @@ def scaled_space(run: Workplace, choices: Architecture, options: dict[str, Any])
     except (SpaceError, GraphError) as error:
         blamed = _blamed(run, choices, options)
         raise SpaceError(
-            f"--scale {_in_words(blamed)}: the winner does not fit: {error}; give another value"
+            f"--scale {in_words(blamed)}: the winner does not fit: {error}; give another value"
         ) from error
     return space
 
@@ -162,23 +163,11 @@ def _question(scaled: Scaled) -> tuple[Any, ...]:
     return canonical(scaled.choices), canonical(scaled.options), scaled.start, epochs
 
 
-def _in_words(options: dict[str, Any], between: str = " ") -> str:
-    """Write options as on the command line.
-
-    >>> _in_words({"width": 32, "mode": "plain"})
-    'width=32 mode=plain'
-    """
-    return between.join(
-        f"{k}={v if isinstance(v, str) else msgspec.json.encode(v).decode()}"
-        for k, v in options.items()
-    )
-
-
 def show(voice: Voice, winner: Network, found: Sequence[Scaled]) -> None:
     """Print the winner at its own size and what it became under other options."""
     header = ("network", "start", "params", "MACs", "epochs", "seeds", "val acc.", "test acc.")
     rows = [("winner", "", *_figures(winner))]
-    rows += [(_in_words(s.options), s.start, *_figures(s)) for s in found]
+    rows += [(in_words(s.options), s.start, *_figures(s)) for s in found]
     voice.table("the winner under other options (accuracies: means over seeds)", header, rows)
 
 

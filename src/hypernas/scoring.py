@@ -7,11 +7,12 @@ statistics, dropout off. A score depends on the candidate, the checkpoint and th
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypernas.candidate import Candidate
 from hypernas.data import Batches
@@ -76,14 +77,13 @@ class Scorer:
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate], *, block: int = BLOCK) -> list[Score]:
         """Return the score of each candidate, in order; ``block`` pass the hypernetwork at once."""
-        scores, training = [], self.hypernet.training
-        self.hypernet.eval()
+        scores = []
         for start in range(0, len(candidates), block):
             some = candidates[start : start + block]
             padded = [*some, *[some[-1]] * (block - len(some))]
-            weights = self.hypernet(padded)
+            with evaluating(self.hypernet):
+                weights = self.hypernet(padded)
             scores += [self._judge(c, w) for c, w in zip(some, weights, strict=False)]
-        self.hypernet.train(training)
         return scores
 
     def loss(self, candidate: Candidate, weights: Weights) -> Tensor:
@@ -102,6 +102,17 @@ class Scorer:
             losses.append(loss)
             right.append(correct)
         return _score(torch.cat(losses).double(), torch.cat(right))
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Generator[None, None, None]:
+    """While the block runs, the module is in evaluation mode."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 def _score(losses: Tensor, right: Tensor) -> Score:

@@ -123,17 +123,13 @@ def _require_same(place: Workplace, run: Workplace, native: Workplace) -> None:
         )
     if native.space.digest != run.space.digest:
         raise RunError(
-            f"--native {native.folder} searched space {native.space.name} ({_options(native)}), "
-            f"and {run.folder} {run.space.name} ({_options(run)}); give a run in the same space"
+            f"--native {native.folder} searched space {native.space}, "
+            f"and {run.folder} {run.space}; give a run in the same space"
         )
 
 
 def _data(place: Workplace) -> str:
     return f"{len(place.data.classes)} classes, {'×'.join(map(str, place.data.input_shape))}"
-
-
-def _options(place: Workplace) -> str:
-    return place.space.set or "no option set"
 
 
 def _require_fit(place: Workplace, architectures: Sequence[Architecture]) -> None:

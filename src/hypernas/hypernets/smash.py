@@ -200,7 +200,7 @@ class SMASH(Hypernet):
 
     def _new_sheet(self, candidate: Candidate, device: torch.device) -> Sheet:
         encoding = _encoding_of(candidate)
-        code = encoding.map(slots=bool(self.slots))
+        code = encoding.map(slots=self.slots)
         values = _counts(encoding, code.values) if self.counts else code.values
         lit = torch.arange(self.rows)[:, None] < torch.from_numpy(code.rows)
         owned = _owned(candidate.module)
@@ -217,7 +217,7 @@ class SMASH(Hypernet):
         self, encoding: Encoding, starts: Sequence[int], owned: Mapping[str, Parameter]
     ) -> Iterator[Piece]:
         """Yield the parameters that are generated."""
-        weights = encoding.weights(slots=bool(self.slots))
+        weights = encoding.weights(slots=self.slots)
         for (number, what, slices, _), start in zip(weights, starts, strict=True):
             if not self._is_generated(what, number):
                 continue

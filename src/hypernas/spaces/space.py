@@ -18,7 +18,7 @@ from torch import nn
 
 from hypernas.choices import Chooser, canonical
 from hypernas.errors import HypernasError, SpaceError
-from hypernas.options import converted
+from hypernas.options import converted, in_words
 from hypernas.tasks import Signature
 
 SpaceFunction: TypeAlias = Callable[..., nn.Module]
@@ -57,12 +57,12 @@ class Space:
         text = self.file.read_bytes() + msgspec.json.encode(self.options, order="sorted")
         return hashlib.blake2b(text, digest_size=8).hexdigest()
 
-    @property
-    def set(self) -> str:
-        """The options that are not the function's own, as one writes them: ``width=8 cells=5``."""
+    def __str__(self) -> str:
+        """Return its name with the options that are not the function's own."""
         parameters = inspect.signature(self.function).parameters
         own = {name: parameter.default for name, parameter in parameters.items()}
-        return in_words({k: v for k, v in self.options.items() if v != own.get(k, v)})
+        changed = {k: v for k, v in self.options.items() if v != own.get(k, v)}
+        return f"{self.name} ({in_words(changed)})" if changed else self.name
 
     @property
     def presets(self) -> tuple[str, ...]:
@@ -107,26 +107,12 @@ class Space:
         except HypernasError:
             raise
         except Exception as error:
-            options = f" ({self.set})" if self.set else ""
             raise SpaceError(
-                f"space {self.name!r}{options} fails for choices {canonical(choose.choices)}: "
+                f"space {self} fails for choices {canonical(choose.choices)}: "
                 f"{error!r}; mend its function, or its options (--set)"
             ) from error
         choose.finish()
         return made
-
-
-def in_words(options: Mapping[str, Any]) -> str:
-    """Return options as one writes them.
-
-    >>> in_words({"width": 8, "gates": ("none", "split")})
-    'width=8 gates=none,split'
-    """
-    return " ".join(f"{name}={_text(value)}" for name, value in options.items())
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def known() -> dict[str, str]:

@@ -48,7 +48,6 @@ class Layout:
     """Where each section of an encoding lies; a function of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
         self.sections: dict[str, Section] = {}
         for name, options in _questions(settings):
             self.sections[name] = Section(name, self.channels, tuple(options))
@@ -57,7 +56,7 @@ class Layout:
             for name, section in self.sections.items()
             for number, option in enumerate(section.options)
         }
-        self.rows = max(settings.cap, settings.most_bottleneck * settings.cap)
+        self.rows = settings.most_bottleneck * settings.cap
 
     @property
     def channels(self) -> int:
@@ -108,11 +107,6 @@ class Map:
     values: np.ndarray
     rows: np.ndarray
     starts: np.ndarray
-
-    def full(self, rows: int) -> np.ndarray:
-        """Return the map itself, (C, rows, S)."""
-        lit = np.arange(rows)[:, None] < self.rows
-        return self.values[:, None, :] * lit
 
 
 class Encoding:
