@@ -83,7 +83,7 @@ class Scorer:
             padded = [*some, *[some[-1]] * (block - len(some))]
             with evaluating(self.hypernet):
                 weights = self.hypernet(padded)
-            scores += [self._judge(c, w) for c, w in zip(some, weights, strict=False)]
+            scores += [self.judge(c, w) for c, w in zip(some, weights, strict=False)]
         return scores
 
     def loss(self, candidate: Candidate, weights: Weights) -> Tensor:
@@ -92,7 +92,9 @@ class Scorer:
         losses = [self.task.loss(candidate(weights, x), targets) for x, targets in self.batches]
         return torch.stack(losses).mean()
 
-    def _judge(self, candidate: Candidate, weights: Weights) -> Score:
+    @torch.no_grad()
+    def judge(self, candidate: Candidate, weights: Weights) -> Score:
+        """Return the score of a candidate with given weights, generated or not."""
         candidate.module.eval()
         losses, right = [], []
         for images, targets in self.batches:
