@@ -91,7 +91,7 @@ def test_grown_starts_as_the_winner(own_run: Run, monkeypatch: pytest.MonkeyPatc
     run = Trainer.run
 
     def spy(self: Trainer, *rest: Any) -> Any:
-        images = own_run.place.task.example_input(own_run.place.signature)
+        images = own_run.place.signature.example_input()
         with torch.no_grad():
             starts.append(self.module.eval()(images))
         rates.append(self.recipe.rate / own_run.config.train_rate)
@@ -99,7 +99,7 @@ def test_grown_starts_as_the_winner(own_run: Run, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Trainer, "run", spy)
     found = own_run.scale({"width": 8}, epochs=1, seeds=2, start="grown")
-    images = own_run.place.task.example_input(own_run.place.signature)
+    images = own_run.place.signature.example_input()
     with torch.no_grad():
         expected = own_run.best.module(images)
     for outputs in starts:  # noise moves them a little, differently for each seed

@@ -16,10 +16,11 @@ from hypernas.console import Voice, short
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
 from hypernas.report import write_report
+from hypernas.remembered import DataRecord
 from hypernas.results import Exported, Final, Network, Result, Scaled, Scored, Search
 from hypernas.training import Recipe
 from hypernas.trust import verdict
-from hypernas.workplace import DataRecord, Workplace
+from hypernas.workplace import Workplace
 
 STARTS = {"scratch": "scratch", "generated": "generated weights", "grown": "the trained winner"}
 """first weights of a recipe, in words"""
@@ -48,6 +49,7 @@ def collect(
             "batch": place.fit_recipe.batch,
             "anneal": place.fit_recipe.anneal,
             "draw": config.draw,
+            "fitted on": config.fit_options,
         },
         seed=config.seed,
         limits=config.limits,
@@ -102,7 +104,7 @@ def export_network(place: Workplace, network: Network | Scaled, final: Final) ->
         "test_accuracy": final.test_accuracy,
     }
     module = trained(place, network.choices, final.folder)
-    example = place.task.example_input(place.signature)
+    example = place.signature.example_input()
     checks = export(module, example, place.folder / "best", about=about)
     write_json(place.folder / "export.json", Exported(weights=final.folder, checks=checks))
 

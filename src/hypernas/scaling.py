@@ -128,7 +128,7 @@ def _grown_from(best: Best, place: Workplace) -> dict[str, Any]:
     graph = place.candidates.of(best.choices).graph
     weights = grown(read_weights(best.place, best.final.folder), module, graph)
     module.load_state_dict(weights)
-    images = place.task.example_input(place.signature)
+    images = place.signature.example_input()
     with torch.no_grad():
         expected, outputs = best.module.cpu()(images), module.eval()(images)
     gap = max(_gap(a, b) for a, b in zip(_exits(expected), _exits(outputs), strict=True))

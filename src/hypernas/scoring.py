@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class Score(Struct, frozen=True):
     interval: tuple[float, float]
     """95 % interval of the score, from the spread over images"""
     score_accuracy: float
-    """share of the images that are right, 0 to 1"""
+    """what the task measures, 0 to 1: of classifiers the share of the images that are right"""
 
 
 class Scorer:
@@ -96,14 +96,13 @@ class Scorer:
     def judge(self, candidate: Candidate, weights: Weights) -> Score:
         """Return the score of a candidate with given weights, generated or not."""
         candidate.module.eval()
-        losses, right = [], []
+        judged = []
         for images, targets in self.batches:
             with autocast(images.device, self.precision):
                 outputs = candidate(weights, images)
-            loss, correct = self.task.judge(outputs, targets)
-            losses.append(loss)
-            right.append(correct)
-        return _score(torch.cat(losses).double(), torch.cat(right))
+            judged.append(self.task.judge(outputs, targets))
+        losses = torch.cat([each.losses for each in judged]).double()
+        return _score(losses, lambda: self.task.reached([each.evidence for each in judged]))
 
 
 @contextlib.contextmanager
@@ -117,8 +116,8 @@ def evaluating(module: nn.Module) -> Generator[None, None, None]:
         module.train(training)
 
 
-def _score(losses: Tensor, right: Tensor) -> Score:
-    """Summarise the losses and correctness of each image, both (images,)."""
+def _score(losses: Tensor, reached: Callable[[], float]) -> Score:
+    """Summarise the losses of each example, (images,), and the measure that was reached."""
     if not torch.isfinite(losses).all():
         # Generated weights that overflow are the worst there is, not an error of the user's.
         return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
@@ -127,5 +126,5 @@ def _score(losses: Tensor, right: Tensor) -> Score:
     return Score(
         score=mean,
         interval=(mean - spread, mean + spread),
-        score_accuracy=right.mean().item(),
+        score_accuracy=reached(),
     )

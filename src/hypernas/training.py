@@ -47,6 +47,7 @@ class Measured(Struct, frozen=True):
     """How a network does on a split."""
 
     accuracy: float
+    """what the task measures, 0 to 1"""
     loss: float
 
 
@@ -174,16 +175,17 @@ class Trainer:
 def measure(
     module: nn.Module, batches: Batches, task: Task, *, precision: str = "fp32"
 ) -> Measured:
-    """Return accuracy and mean loss of ``module`` over all examples, with its own statistics.
+    """Return the measure and mean loss of ``module`` over all examples, by its own statistics.
 
     An example of several views is judged by the mean of their probabilities.
     """
     module.eval()
-    losses, right = [], []
+    judged = []
     for images, targets in batches.in_order():
         with autocast(images.device, precision):
             outputs = module(images)
-        loss, correct = task.judge(task.over_views(outputs, batches.views), targets)
-        losses.append(loss)
-        right.append(correct)
-    return Measured(accuracy=torch.cat(right).mean().item(), loss=torch.cat(losses).mean().item())
+        judged.append(task.judge(task.over_views(outputs, batches.views), targets))
+    return Measured(
+        accuracy=task.reached([each.evidence for each in judged]),
+        loss=torch.cat([each.losses for each in judged]).mean().item(),
+    )

@@ -1,0 +1,71 @@
+"""What every task says: how outputs become a loss and a measure; and what a space is told of data.
+
+Shapes: B examples a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from hypernas.results import Struct
+
+
+class Signature(Struct, frozen=True):
+    """What a search space must know of the data: ``data.input_shape`` and ``data.outputs``."""
+
+    input_shape: tuple[int, ...]
+    """shape of one example without the batch: (channels, height, width) for images,
+    (channels, depth, height, width) for volumes"""
+    outputs: int
+    """number of values the network returns for an example: the classes"""
+
+    def example_input(self, batch: int = 2) -> Tensor:
+        """Return a batch of noise that traces and exports a module, the same each time."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(batch, *self.input_shape, generator=generator)
+
+
+Outputs = Tensor | tuple[Tensor, ...]
+"""what a module returns: a tensor, or a tuple of exits ordered by cost with the last one final"""
+
+
+def final(outputs: Outputs) -> Tensor:
+    """Return the last exit."""
+    return outputs[-1] if isinstance(outputs, tuple) else outputs
+
+
+class Judged(NamedTuple):
+    """How a network did on the examples of a batch."""
+
+    losses: Tensor
+    """of each example, (B,)"""
+    evidence: Tensor
+    """what the task's measure is made of, (B, ...): for accuracy whether each is right, 0 or 1"""
+
+
+class Task(Protocol):
+    """How outputs are judged."""
+
+    measure: str
+    """the word for what is reported of trained networks, such as accuracy; 0 to 1, more is
+    better"""
+
+    def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss over the batch and the exits, a scalar to minimise."""
+        ...
+
+    def judge(self, outputs: Outputs, targets: Tensor) -> Judged:
+        """Return the loss of each example, and what its share in the measure follows from."""
+        ...
+
+    def reached(self, evidence: Sequence[Tensor]) -> float:
+        """Return the measure, 0 to 1, from the evidence of all batches."""
+        ...
+
+    def over_views(self, outputs: Outputs, views: int) -> Outputs:
+        """Return one output an example from those of its views, (B * views, ...)."""
+        ...
