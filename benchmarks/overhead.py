@@ -69,7 +69,7 @@ class Bench:
         self.batches = Batches(
             examples=examples,
             batch_size=BATCH,
-            normalisation=Normalisation.of(examples),
+            encoding=Normalisation.of(examples),
             augmentation=Augmentation(flip=True, crop=4),
             channels_last=True,
         )

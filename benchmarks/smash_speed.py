@@ -127,7 +127,7 @@ class Bench:
         return Batches(
             examples=self.examples,
             batch_size=size,
-            normalisation=Normalisation.of(self.examples),
+            encoding=Normalisation.of(self.examples),
             channels_last=channels_last,
         )
 

@@ -1,7 +1,7 @@
-"""Ground truth for SMASH: random memory-bank networks trained for real, one line each.
+"""Ground truth: random networks of a search space trained for real, one line each.
 
-    python benchmarks/smash_truth.py fashion-mnist --table NAME [--architectures 40] [--seeds 1]
-        [--set preset=tiny] [--examples 12000] [--epochs 4] [--device cuda]
+    python benchmarks/ground_truth.py fashion-mnist --table NAME [--space cell] [--set width=8]
+        [--architectures 40] [--seeds 1] [--twice 14] [--examples 12000] [--epochs 4]
 
 Every network is drawn by the space's own weights, trained by one recipe on the fit split, and
 measured once on the test split. The table is ``truth/NAME.jsonl``: first the settings, then one
@@ -33,7 +33,9 @@ class Setting(msgspec.Struct, kw_only=True):
     """What decides a table; its first line."""
 
     data: str
-    space: dict[str, Any]
+    space: str
+    options: dict[str, Any]
+    """of the space"""
     examples: int
     epochs: int
     batch: int
@@ -59,8 +61,8 @@ def place_of(setting: Setting, folder: Path, **changes: Any) -> Workplace:
     """Return a workplace with the data and the space of a table; nothing is written yet."""
     config = Config(
         data=setting.data,
-        space="memory-bank",
-        options=setting.space,
+        space=setting.space,
+        options=setting.options,
         examples=setting.examples,
         train_batch=setting.batch,
         train_rate=setting.rate,
@@ -112,7 +114,8 @@ def main() -> None:
     parser.add_argument("--architectures", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each of --twice")
     parser.add_argument("--twice", type=int, default=0, help="networks trained with every seed")
-    parser.add_argument("--set", nargs="*", default=["preset=tiny"], help="options of the space")
+    parser.add_argument("--space", default="cell")
+    parser.add_argument("--set", nargs="*", default=[], help="options of the space")
     parser.add_argument("--examples", type=int, default=12_000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=128)
@@ -124,7 +127,8 @@ def main() -> None:
     part, parts = map(int, given.share.split("/"))
     setting = Setting(
         data=given.data,
-        space=parse_options(given.set),
+        space=given.space,
+        options=parse_options(given.set),
         examples=given.examples,
         epochs=given.epochs,
         batch=given.batch,

@@ -1,0 +1,321 @@
+"""How well scores rank networks that were trained for real.
+
+    python benchmarks/ground_truth.py DATA --table NAME ...             # first: the ground truth
+    python benchmarks/correlation.py NAME --signals sgd shared ghn [--steps 3000] [--seeds 3]
+
+A signal gives every network of the table a value. ``sgd`` is ordinary training for 10, 100, ...
+steps, by the first steps of the table's own recipe with other seeds; every other signal is the
+score by a hypernetwork fitted on the table's data and space (SIGNALS says how). Each is compared
+with the test accuracy after training: Kendall's tau and Pearson's r, over all networks and over the
+better half, means over seeds with 95 % intervals from resampled networks and seeds; beside them
+those of size alone, and the cost. Fits are kept in ``--work``; a killed run goes on by the same
+command. Writes ``results/correlation_NAME.json`` and ``docs/NAME.svg`` (the first signal).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from common import Row, write
+from ground_truth import Setting, Truth, place_of, read
+from scatter import scatter
+from scipy.stats import kendalltau, pearsonr
+
+from hypernas.candidate import Candidate, build_network
+from hypernas.config import Config
+from hypernas.files import read_json, write_json
+from hypernas.fitting import RECIPES, fit
+from hypernas.hypernets import Hypernet, Weights
+from hypernas.randomness import derived_seed, rng
+from hypernas.scoring import Score, Scorer
+from hypernas.survey import survey
+from hypernas.training import Trainer
+from hypernas.workplace import Workplace
+
+SMASH = {"hypernet": "smash"}
+SIGNALS: dict[str, tuple[dict[str, Any], str]] = {
+    "shared": ({"hypernet": "shared"}, "plain weight sharing"),
+    "ghn": ({"hypernet": "ghn"}, "graph hypernetwork"),
+    # SMASH's experiments, for tables of memory-bank networks
+    "smash": (SMASH, "as in the paper: 1×1 convolutions of ops are generated"),
+    "small generator": (
+        SMASH | {"hypernet_options": {"layers": (2,), "growth": 2}},
+        "two layers of two channels",
+    ),
+    "free capacity": (
+        SMASH | {"hypernet_options": {"generated": "0.2", "share": "op"}},
+        "one op in five is generated, the others have k×k and 1×1 weights of their own",
+    ),
+    "all generated": (SMASH | {"hypernet_options": {"generated": "all"}}, "k×k convolutions too"),
+    "embedding": (
+        SMASH | {"hypernet_options": {"encoding": "embedding"}},
+        "a learned embedding of the encoding",
+    ),
+    "counts": (
+        SMASH | {"hypernet_options": {"encoding": "counts"}},
+        "how many units are read and written, no more",
+    ),
+    "attention": (SMASH | {"hypernet_options": {"generator": "attention"}}, "over slices"),
+    "gated": (SMASH | {"hypernet_options": {"generator": "gated"}}, "tanh · sigmoid convolutions"),
+    "layer norm": (SMASH | {"hypernet_options": {"normalise": "layer"}}, "in the generator"),
+    "no norm": (SMASH | {"hypernet_options": {"normalise": "none"}}, "none in the generator"),
+    "norms generated": (SMASH | {"hypernet_options": {"norms": True}}, "scales and shifts too"),
+    "unit": (
+        SMASH | {"hypernet_options": {"scale": "unit"}},
+        "generated weights normalised per output unit",
+    ),
+    "bf16": (SMASH | {"precision": "bf16"}, "networks in bfloat16"),
+}
+OTHERS = 16
+"""architectures whose encodings stand in for a network's own"""
+RESAMPLINGS = 2000
+
+
+class Swapped(Hypernet):
+    """Writes the weights that a hypernetwork generates for another architecture's encoding."""
+
+    def __init__(self, hypernet: Any, others: Sequence[Candidate]) -> None:
+        super().__init__()
+        self.hypernet, self.others = hypernet, others
+
+    def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
+        found = []
+        for candidate in candidates:
+            number = derived_seed(0, "swap", str(candidate.choices)) % len(self.others)
+            own = self.hypernet.code(candidate)
+            other = self.hypernet.code(self.others[number])
+            times = -(-own.shape[1] // other.shape[1])
+            found.append(self.hypernet.write(candidate, other.repeat(1, times)[:, : own.shape[1]]))
+        return found
+
+
+def main() -> None:
+    """Measure every signal, print the table, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", help="name of the ground truth")
+    parser.add_argument("--signals", nargs="*", choices=["sgd", *SIGNALS], default=["sgd", "ghn"])
+    parser.add_argument("--steps", type=int, default=3000, help="of each fit")
+    parser.add_argument("--batch", type=int, default=64, help="of each fit")
+    parser.add_argument("--recipe", choices=RECIPES, default="default", help="of each fit")
+    parser.add_argument("--sgd-steps", nargs="*", type=int, default=[10, 100, 200, 1000])
+    parser.add_argument("--images", type=int, default=1000, help="validation images of a score")
+    parser.add_argument("--seeds", type=int, default=1, help="fits, or trainings for sgd")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--work", type=Path, default=Path("runs/correlation"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(*read(given.table), given)
+    rows = bench.size_rows()
+    for name in given.signals:
+        rows += bench.sgd_rows() if name == "sgd" else bench.fit_rows(name)
+        write(Path(__file__), rows, suffix=given.table)
+
+
+class Bench:
+    """A table of ground truth, and what is measured against it."""
+
+    def __init__(self, setting: Setting, truths: list[Truth], given: argparse.Namespace) -> None:
+        self.given, self.epochs = given, setting.epochs
+        self.table = place_of(setting, given.work / given.table, device=given.device)
+        self.truths = [truth for truth in truths if truth.seed == 0]
+        self.twice = [truth for truth in truths if truth.seed == 1]
+        self.accuracy = np.array([truth.test_accuracy for truth in self.truths])
+        self.drawn = False
+
+    # -- what costs nothing -----------------------------------------------------------------------
+
+    def size_rows(self) -> list[Row]:
+        """Describe the table, and how well size alone ranks its networks."""
+        low, middle, high = 100 * np.quantile(self.accuracy, [0.0, 0.5, 1.0])
+        hours = sum(t.seconds for t in self.truths + self.twice) / 3600
+        note = f"{len(self.truths)} networks, {low:.1f} to {high:.1f}; {hours:.1f} CPU-hours"
+        rows = [
+            Row(
+                what="median test accuracy", value=float(middle), unit="%", better="more", note=note
+            )
+        ]
+        for name in ("params", "macs"):
+            sizes = np.array([[getattr(truth, name) for truth in self.truths]])
+            rows += compared(f"{name} alone", sizes, self.accuracy, "the bigger the better")
+        first = {truth.number: truth.test_accuracy for truth in self.truths}
+        if len(self.twice) > 3:
+            pairs = np.array([(first[t.number], t.test_accuracy) for t in self.twice])
+            note = f"the same {len(pairs)} networks trained again: how much of their order is luck"
+            rows += compared("another seed", pairs[:, 1][None], pairs[:, 0], note)
+        return rows
+
+    # -- some steps of ordinary training ----------------------------------------------------------
+
+    def sgd_rows(self) -> list[Row]:
+        """Compare ordinary training for some steps."""
+        total = self.epochs * self.table.train_batches.batches_per_epoch
+        steps = [count for count in self.given.sgd_steps if count < total]
+        found = [self._trained(seed, steps) for seed in range(1, self.given.seeds + 1)]
+        rows = []
+        for place, count in enumerate(steps):
+            values = np.array([[line["scores"][place] for line in lines] for lines in found])
+            cost = np.mean([[line["seconds"][place] for line in lines] for lines in found])
+            note = f"{cost:.1f} CPU seconds a network; the whole training has {total} steps"
+            rows += compared(f"sgd {count}", values, self.accuracy, note)
+        return rows
+
+    def _trained(self, seed: int, steps: Sequence[int]) -> list[dict[str, Any]]:
+        """Return scores and CPU seconds of each network after so many steps."""
+        path = self.table.folder / f"sgd-{'-'.join(map(str, steps))}-{seed}.json"
+        lines = read_json(path) if path.exists() else []
+        scorer = self.table.scorer(self.table.new_hypernet())
+        for truth in self.truths[len(lines) :]:
+            lines.append(self._train(truth, seed, steps, scorer))
+            write_json(path, lines)
+        return lines
+
+    def _train(
+        self, truth: Truth, seed: int, steps: Sequence[int], scorer: Scorer
+    ) -> dict[str, Any]:
+        place = self.table
+        candidate = place.candidates.of(truth.choices)
+        own = derived_seed(place.config.seed, "sgd", seed)
+        module = build_network(place.space, truth.choices, place.signature, seed=own)
+        batches, recipe = place.train_batches, place.recipe(self.epochs)
+        trainer = Trainer(module, batches, place.task, recipe, place.folder, seed=own)
+        optimiser = trainer.optimiser()
+        line: dict[str, Any] = {"scores": [], "seconds": []}
+        began = time.process_time()
+        while trainer.step < steps[-1]:
+            trainer.advance(optimiser)
+            if trainer.step in steps:
+                line["seconds"].append(time.process_time() - began)
+                weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
+                line["scores"].append(scorer.judge(candidate, weights).score)
+        return line
+
+    # -- hypernetworks ----------------------------------------------------------------------------
+
+    def fit_rows(self, name: str) -> list[Row]:
+        """Compare the scores by a hypernetwork, one fit a seed."""
+        scores, others, costs = [], [], []
+        for seed in range(self.given.seeds):
+            place = self._place(name, seed)
+            hypernet, cost = self._fitted(place, name)
+            networks = [place.candidates.of(truth.choices) for truth in self.truths]
+            began = time.process_time()
+            scores.append(place.scorer(hypernet)(networks))
+            costs.append((cost, (time.process_time() - began) / len(networks)))
+            if name == "smash":
+                draws = [rng(seed, "another", number) for number in range(OTHERS)]
+                swapped = Swapped(hypernet, [place.candidates.draw(draw) for draw in draws])
+                others.append(place.scorer(swapped)(networks))
+        if not self.drawn:
+            self._draw(scores[0])
+        minutes, each = np.mean(costs, axis=0) / (60, 1)
+        note = f"{SIGNALS[name][1]}; {minutes:.0f} CPU-minutes a fit, {each:.2f} s a score"
+        rows = self._scored(name, scores, note)
+        if others:
+            rows += self._scored("another's encoding", others, "code of a random architecture")
+        return rows
+
+    def _place(self, name: str, seed: int) -> Workplace:
+        """Return where a hypernetwork is fitted: the table's data, its own options."""
+        given = self.given
+        settings: dict[str, Any] = {
+            "draw": "uniform",
+            "batch": given.batch,
+            "fit_recipe": given.recipe,
+            "score_images": given.images,
+            "seed": seed,
+        } | SIGNALS[name][0]
+        config: Config = msgspec.structs.replace(self.table.config, **settings)
+        place = Workplace(self.table.folder, config)
+        place.splits, place.data = self.table.splits, self.table.data
+        place.survey = survey(place.candidates, seed=seed, draws=50)
+        return place
+
+    def _fitted(self, place: Workplace, name: str) -> tuple[Hypernet, float]:
+        """Return the fitted hypernetwork and the CPU seconds that this took."""
+        given, config = self.given, place.config
+        what = [name, given.steps, given.batch, given.recipe, config.seed]
+        folder = place.folder / "-".join(map(str, what)).replace(" ", "-")
+        hypernet = place.new_hypernet()
+        work = place.fit(hypernet, given.steps)
+        began, path = time.process_time(), folder / "cost.json"
+        fit(work, folder, place.scorer(hypernet))
+        if not path.exists():
+            write_json(path, time.process_time() - began)
+        return hypernet.eval(), read_json(path)
+
+    def _scored(self, name: str, fits: Sequence[Sequence[Score]], note: str) -> list[Row]:
+        values = np.array([[score.score for score in scores] for scores in fits])
+        share = np.mean([[score.score_accuracy for score in scores] for scores in fits])
+        mean = f"mean score accuracy {share:.1%}, mean score {values.mean():.3f}"
+        return compared(name, values, self.accuracy, f"{mean}; {note}")
+
+    def _draw(self, scores: Sequence[Score]) -> None:
+        self.drawn = True
+        scatter(
+            Path(__file__).parents[1] / "docs" / f"{self.given.table}.svg",
+            100 * np.array([score.score_accuracy for score in scores]),
+            100 * self.accuracy,
+            ("score accuracy, generated weights, %", "accuracy on test, trained, %"),
+        )
+
+
+Statistic = Callable[[np.ndarray, np.ndarray], Any]
+STATISTICS: dict[str, Statistic] = {"tau": kendalltau, "Pearson r": pearsonr}
+
+
+def compared(what: str, values: np.ndarray, accuracy: np.ndarray, note: str) -> list[Row]:
+    """Return a row for each statistic, over all networks and over the better half.
+
+    Args:
+        what: the signal.
+        values: of each seed and network, (seeds, networks).
+        accuracy: of each network, trained.
+        note: stands with the first row.
+    """
+    rows = []
+    better = accuracy >= np.median(accuracy)
+    for name, statistic in STATISTICS.items():
+        for suffix, chosen in (("", np.full(len(accuracy), True)), (", better half", better)):
+            each, low, high = with_interval(statistic, values[:, chosen], accuracy[chosen])
+            fits = f"; each seed {', '.join(f'{v:.2f}' for v in each)}" if len(each) > 1 else ""
+            text = f"{low:.2f} to {high:.2f}{fits}"
+            rows.append(
+                Row(
+                    what=f"{what}: {name}{suffix}",
+                    value=float(np.mean(each)),
+                    unit=name,
+                    better="more",
+                    note=f"{text}; {note}" if not rows else text,
+                )
+            )
+    return rows
+
+
+def with_interval(
+    statistic: Statistic, values: np.ndarray, accuracy: np.ndarray
+) -> tuple[list[float], float, float]:
+    """Return each seed's statistic, and the 95 % interval of their mean.
+
+    Networks and seeds are drawn again with replacement, RESAMPLINGS times.
+    """
+    generator = np.random.default_rng(0)
+    drawn = []
+    for _ in range(RESAMPLINGS):
+        chosen = generator.integers(0, len(accuracy), len(accuracy))
+        seeds = generator.integers(0, len(values), len(values))
+        found = [statistic(values[seed, chosen], accuracy[chosen]).statistic for seed in seeds]
+        drawn.append(np.mean(found))
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    each = [float(statistic(row, accuracy).statistic) for row in values]
+    return each, float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()
