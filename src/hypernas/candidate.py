@@ -61,6 +61,11 @@ class Candidate:
         """Multiply-accumulates of convolutions and linear layers for one example."""
         return self.graph.macs
 
+    @cached_property
+    def exit_macs(self) -> tuple[int, ...]:
+        """The same of what each exit depends on, in the order of the exits."""
+        return self.graph.exit_macs
+
     def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Outputs:
         """Run the module with ``weights``, one tensor for each parameter name."""
         try:

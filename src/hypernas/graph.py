@@ -8,7 +8,7 @@ output.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 KINDS = (
@@ -142,6 +142,32 @@ class Graph:
     def macs(self) -> int:
         """Multiply-accumulates of convolutions and linear layers for one example."""
         return sum(node.macs for node in self.nodes)
+
+    @property
+    def exit_macs(self) -> tuple[int, ...]:
+        """MACs of what each output depends on, in the order of the outputs."""
+        return tuple(self._macs_of(self.needed(output)) for output in self.outputs)
+
+    @property
+    def stop_macs(self) -> tuple[int, ...]:
+        """MACs spent when the outputs are computed one after the other, up to each of them."""
+        needed: set[int] = set()
+        spent = []
+        for output in self.outputs:
+            needed |= self.needed(output)
+            spent.append(self._macs_of(needed))
+        return tuple(spent)
+
+    def needed(self, output: int) -> set[int]:
+        """Return the positions of the node at ``output`` and of all that it depends on."""
+        found = {output}
+        for position in range(output, -1, -1):
+            if position in found:
+                found.update(self.nodes[position].inputs)
+        return found
+
+    def _macs_of(self, positions: Iterable[int]) -> int:
+        return sum(self.nodes[position].macs for position in positions)
 
     @property
     def segments(self) -> int:

@@ -1,4 +1,4 @@
-"""Both built-in spaces work for every image size, and their graphs tell the shapes that run."""
+"""The built-in spaces of cells work for every image size, and their graphs tell the shapes that run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from hypernas.spaces.cell import OPERATIONS
 from hypernas.tasks import Signature
 from hypernas.tracing import read_graph
 
-SPACES = {"cell": {"width": 4, "cells": 3}, "nas-bench-201": {"width": 4, "cells": 1}}
+SPACES = {
+    "cell": {"width": 4, "cells": 3},
+    "nas-bench-201": {"width": 4, "cells": 1},
+    "anytime": {"width": 4, "nodes": [4, 3, 2]},
+}
 
 
 def seen_shapes(network: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
@@ -44,8 +48,8 @@ def agrees(space: Space, data: Signature, seed: int) -> None:
     told = {node.path: node.shape for node in candidate.graph.nodes}
     assert len(seen) > 5
     assert {path: told[path] for path in seen} == seen
-    (output,) = candidate.graph.outputs
-    assert candidate.graph.nodes[output].shape == (data.outputs,)
+    for output in candidate.graph.outputs:
+        assert candidate.graph.nodes[output].shape == (data.outputs,)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -112,7 +116,7 @@ def test_a_cell_network_halves_and_doubles_at_the_thirds(cells: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", ["cell", "nas-bench-201"])
 def test_marked_cells_are_the_segments(name: str) -> None:
     data = Signature(input_shape=(3, 8, 8), outputs=3)
     candidate = Candidates(find(name, SPACES[name]), data).draw(random.Random(1))

@@ -25,6 +25,7 @@ SpaceFunction: TypeAlias = Callable[..., nn.Module]
 """``def space(choose, data, *, width=16, ...): ... return module``"""
 
 BUILT_IN = {
+    "anytime": "hypernas.spaces.anytime:anytime",
     "cell": "hypernas.spaces.cell:cell",
     "memory-bank": "hypernas.spaces.memory_bank:memory_bank",
     "nas-bench-201": "hypernas.spaces.nas_bench_201:nas_bench_201",
