@@ -1,4 +1,4 @@
-"""The built-in spaces of cells work for every image size, and their graphs tell the shapes that run."""
+"""Built-in spaces of cells work for every image size, and graphs tell the shapes that run."""
 
 from __future__ import annotations
 
