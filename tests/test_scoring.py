@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch.nn import functional as F
 
 from hypernas import hypernets
 from hypernas.candidate import Candidate, Candidates
+from hypernas.curves import Budgets
 from hypernas.hypernets import Hypernet
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK, WORST, Score, Scorer
+from hypernas.spaces import find
 from hypernas.survey import Draws, Survey
 from hypernas.tasks import Classification
 
@@ -178,3 +181,67 @@ def test_one_image_has_a_score_without_an_interval(twenty: list[Candidate]) -> N
     score = scorer(hypernets.make("ghn"), count=8, images=1)(twenty[:1])[0]
     assert score.score > WORST
     assert score.interval[1] - score.interval[0] > 1e6
+
+
+EXITS = {"width": 2, "nodes": [3, 2], "exits": 0.6}
+
+
+@pytest.fixture(scope="module")
+def with_exits() -> list[Candidate]:
+    """Candidates of several exits."""
+    made = Candidates(find("anytime", EXITS), SIGNATURE)
+    drawn = [made.draw(rng(0, "exits", i)) for i in range(12)]
+    return [candidate for candidate in drawn if len(candidate.exit_macs) > 1]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_score_with_budgets_is_the_mean_over_them(
+    hypernet: Hypernet, with_exits: list[Candidate], scale: Any
+) -> None:
+    every = [macs for candidate in with_exits for macs in candidate.exit_macs]
+    budgets = Budgets(low=min(every), high=max(every), scale=scale)
+    score = scorer(hypernet, budgets=budgets)
+    for candidate in with_exits:
+        found = score([candidate])[0]
+        assert [exit.macs for exit in found.curve] == [0, *candidate.exit_macs]
+        assert found.curve[0].score == pytest.approx(-math.log(SIGNATURE.outputs))
+        weights = hypernet([candidate])[0]
+        losses = []
+        for images, targets in score.batches:
+            outputs = functional_call(candidate.module.eval(), weights, (images,))
+            silent = [torch.zeros_like(outputs[0]), *outputs]
+            by_exit = [F.cross_entropy(o, targets, reduction="none") for o in silent]
+            losses.append(torch.stack(by_exit))
+        flat = torch.cat(losses, 1).detach()
+        scores = (-flat.mean(1)).tolist()
+        assert [exit.score for exit in found.curve] == pytest.approx(scores, abs=1e-5)
+        macs = [exit.macs for exit in found.curve]
+        assert found.score == pytest.approx(budgets.mean(macs, scores), abs=1e-5)
+        by_image = torch.tensor(budgets.shares(macs, scores)) @ flat
+        half = 1.96 * by_image.std().item() / by_image.numel() ** 0.5
+        assert found.interval == pytest.approx((found.score - half, found.score + half), abs=1e-4)
+
+
+def test_budgets_below_every_exit_leave_silence(
+    hypernet: Hypernet, with_exits: list[Candidate]
+) -> None:
+    budgets = Budgets(low=1, high=2)
+    found = scorer(hypernet, budgets=budgets)(with_exits[:3])
+    assert [s.score for s in found] == pytest.approx([-math.log(SIGNATURE.outputs)] * 3)
+
+
+def test_scores_with_budgets_do_not_depend_on_neighbours(
+    hypernet: Hypernet, with_exits: list[Candidate]
+) -> None:
+    score = scorer(hypernet, budgets=Budgets(low=1000, high=50_000))
+    together = score(with_exits)
+    assert close(score(with_exits[2:3])[0], together[2])
+    assert score(with_exits) == together
+
+
+def test_budgets_do_not_spare_weights_that_overflow(
+    hypernet: Hypernet, with_exits: list[Candidate]
+) -> None:
+    spoiled = Spoiled(hypernet, with_exits[1])
+    score = scorer(spoiled, budgets=Budgets(low=1000, high=50_000))(with_exits[:2])
+    assert score[1] == Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)

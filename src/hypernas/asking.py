@@ -35,7 +35,7 @@ class Answer:
     new: int
 
 
-class ScoredLine(Scored, frozen=True):
+class ScoredLine(Scored, frozen=True, kw_only=True):
     """A line of ``hypernas score``: an architecture with its score."""
 
     warnings: list[str]

@@ -31,6 +31,28 @@ class Limits(Struct, frozen=True):
         )
 
 
+class Exit(Struct, frozen=True):
+    """What an exit of a network reaches with generated weights.
+
+    The first of a curve stands for silence: outputs of 0, which need no MACs.
+    """
+
+    macs: int
+    """of all that it depends on"""
+    score: float
+    """minus the mean validation loss"""
+    score_accuracy: float
+
+
+class TrainedExit(Struct, frozen=True):
+    """What an exit of a trained network reaches; the first of a curve stands for silence."""
+
+    macs: int
+    val_accuracy: float
+    val_loss: float
+    test_accuracy: float | None = None
+
+
 class Training(Struct, frozen=True):
     """One training of one network for real."""
 
@@ -43,6 +65,8 @@ class Training(Struct, frozen=True):
     """share of the test split that is right; measured once, after the last epoch"""
     seconds: float
     """CPU seconds of the training"""
+    curve: list[TrainedExit] = []
+    """where a run has budgets; the accuracies above are then means over them"""
 
 
 class Final(Struct, frozen=True):
@@ -125,9 +149,11 @@ class Scored(Struct, frozen=True):
     """95 % interval of the score over validation images"""
     score_accuracy: float
     """accuracy with generated weights, 0 to 1"""
+    curve: list[Exit] = []
+    """where a run has budgets; the score above is then the mean over them"""
 
 
-class Network(Scored, frozen=True):
+class Network(Scored, frozen=True, kw_only=True):
     """A network trained for real, with the mean over its seeds."""
 
     val_accuracy: float

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from hypernas.candidate import Candidate
+from hypernas.curves import Budgets, Reached, gathered, judge_exits
 from hypernas.data import Batches
 from hypernas.hypernets import Hypernet, Weights
 from hypernas.precision import autocast
 from hypernas.randomness import torch_generator
-from hypernas.results import Struct
+from hypernas.results import Exit, Struct
 from hypernas.tasks import Task
 
 BLOCK = 16
@@ -40,6 +41,9 @@ class Score(Struct, frozen=True):
     """95 % interval of the score, from the spread over images"""
     score_accuracy: float
     """what the task measures, 0 to 1: of classifiers the share of the images that are right"""
+    curve: list[Exit] = []
+    """with budgets: silence and the exits; the score is then the mean over the budgets, and its
+    accuracy that of the same exits at the same budgets"""
 
 
 class Scorer:
@@ -53,6 +57,7 @@ class Scorer:
             most that of ``batches``.
         seed: of the shuffle.
         precision: ``fp32`` or ``bf16``.
+        budgets: for scores that are means over budgets; None scores the last exit alone.
     """
 
     def __init__(
@@ -64,10 +69,12 @@ class Scorer:
         images: int,
         seed: int,
         precision: str = "fp32",
+        budgets: Budgets | None = None,
     ) -> None:
         self.hypernet = hypernet
         self.task = task
         self.precision = precision
+        self.budgets = budgets
         images = min(images, len(batches))
         count = -(-images // batches.batch_size)
         size = images // count  # so that hardly any are left out
@@ -100,9 +107,19 @@ class Scorer:
         for images, targets in self.batches:
             with autocast(images.device, self.precision):
                 outputs = candidate(weights, images)
-            judged.append(self.task.judge(outputs, targets))
-        losses = torch.cat([each.losses for each in judged]).double()
-        return _score(losses, lambda: self.task.reached([each.evidence for each in judged]))
+            if self.budgets is None:
+                judged.append([self.task.judge(outputs, targets)])
+            else:
+                judged.append(judge_exits(self.task, outputs, targets))
+        reached = gathered(self.task, judged)
+        if not torch.isfinite(reached.losses).all():
+            # Generated weights that overflow are the worst there is, not an error of the user's.
+            return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+        if self.budgets is None:
+            return _score(reached, [1.0])
+        curve = reached.curve([0, *candidate.exit_macs])
+        macs, scores = [exit.macs for exit in curve], [exit.score for exit in curve]
+        return _score(reached, self.budgets.shares(macs, scores), curve)
 
 
 @contextlib.contextmanager
@@ -116,15 +133,14 @@ def evaluating(module: nn.Module) -> Generator[None, None, None]:
         module.train(training)
 
 
-def _score(losses: Tensor, reached: Callable[[], float]) -> Score:
-    """Summarise the losses of each example, (images,), and the measure that was reached."""
-    if not torch.isfinite(losses).all():
-        # Generated weights that overflow are the worst there is, not an error of the user's.
-        return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+def _score(reached: Reached, shares: Sequence[float], curve: Sequence[Exit] = ()) -> Score:
+    """Summarise what the exits reached, each counted by its share."""
+    losses = torch.tensor(shares, dtype=torch.double, device=reached.losses.device) @ reached.losses
     mean = -losses.mean().item()
     spread = 1.96 * losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else -WORST
     return Score(
         score=mean,
         interval=(mean - spread, mean + spread),
-        score_accuracy=reached(),
+        score_accuracy=sum(s * m for s, m in zip(shares, reached.measures, strict=True)),
+        curve=list(curve),
     )

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hypernas.candidate import Candidate
 from hypernas.choices import Chooser, Decision, Value
 from hypernas.errors import RunError
-from hypernas.results import Scored
+from hypernas.results import Exit, Scored
 from hypernas.scoring import Score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -170,6 +170,7 @@ def finished(
             "macs": candidate.macs,
             "interval": list(score.interval),
             "score_accuracy": score.score_accuracy,
+            "curve": msgspec.to_builtins(score.curve),
         },
     )
 
@@ -185,6 +186,7 @@ def scored_of(trial: FrozenTrial) -> Scored:
         score=trial.values[0],
         interval=(kept["interval"][0], kept["interval"][1]),
         score_accuracy=kept["score_accuracy"],
+        curve=msgspec.convert(kept.get("curve", []), list[Exit]),
     )
 
 

@@ -33,6 +33,8 @@ class Surveyed(Struct, frozen=True):
     macs: int
     operations: int
     """convolutions, linear layers and the like that reach the output"""
+    exits: list[int] = []
+    """MACs of each exit, where there are several"""
 
 
 class Survey(Struct, frozen=True, dict=True):
@@ -62,6 +64,12 @@ class Survey(Struct, frozen=True, dict=True):
             "by --set"
         )
 
+    @property
+    def exit_range(self) -> tuple[int, int] | None:
+        """MACs of the cheapest and of the dearest exit; None where no network has several."""
+        every = [macs for architecture in self.drawn for macs in architecture.exits]
+        return (min(every), max(every)) if every else None
+
     @cached_property
     def by_operations(self) -> dict[int, list[Surveyed]]:
         """The draws by their number of operations with weights, ascending."""
@@ -87,6 +95,7 @@ def surveyed(candidate: Candidate) -> Surveyed:
         params=candidate.params,
         macs=candidate.macs,
         operations=candidate.graph.parametrised_operations,
+        exits=list(candidate.exit_macs) if len(candidate.exit_macs) > 1 else [],
     )
 
 
