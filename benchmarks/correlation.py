@@ -42,7 +42,35 @@ from hypernas.workplace import Workplace
 SMASH = {"hypernet": "smash"}
 SIGNALS: dict[str, tuple[dict[str, Any], str]] = {
     "shared": ({"hypernet": "shared"}, "plain weight sharing"),
-    "ghn": ({"hypernet": "ghn"}, "graph hypernetwork"),
+    "ghn": ({"hypernet": "ghn"}, "cells share message passing and hear the one before; 2 rounds"),
+    "ghn2": ({"hypernet": "ghn2"}, "virtual edges, shapes, a deep decoder"),
+    "ghn3": ({"hypernet": "ghn3"}, "a transformer over the graph"),
+    # what the graph hypernetworks paper takes away, for tables of cells
+    **{
+        f"stacking {name}": ({"hypernet": "ghn", "hypernet_options": {"stacking": name}}, note)
+        for name, note in {
+            "shared": "cells share message passing, nothing is passed on",
+            "own-passed": "each cell has message passing of its own, and hears the one before",
+            "own": "each cell has message passing of its own, nothing is passed on",
+            "position": "a learned vector for a cell's position in place of what is passed on",
+            "flat": "one graph without cells",
+        }.items()
+    },
+    **{
+        f"{rounds} rounds {scheme}": (
+            {"hypernet": "ghn", "hypernet_options": {"rounds": rounds, "scheme": scheme}},
+            "of message passing in each cell",
+        )
+        for rounds in (0, 1, 5)
+        for scheme in ("forward-backward", "synchronous")
+    },
+    **{
+        f"{nodes} nodes": (
+            {"hypernet": "ghn", "fit_options": {"nodes": nodes}},
+            "in the cells that the hypernetwork is trained on",
+        )
+        for nodes in (3, 5)
+    },
     # SMASH's experiments, for tables of memory-bank networks
     "smash": (SMASH, "as in the paper: 1×1 convolutions of ops are generated"),
     "small generator": (
