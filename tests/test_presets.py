@@ -14,10 +14,11 @@ from hypernas.config import Config
 from hypernas.console import Voice
 from hypernas.files import read_json
 from hypernas.presets import choose_preset, is_open
+from hypernas.remembered import SpaceRecord
 from hypernas.runs import Run
 from hypernas.spaces import find
 from hypernas.warmup import OVERHEAD
-from hypernas.workplace import SpaceRecord, Workplace
+from hypernas.workplace import Workplace
 
 SOURCE = """
 from torch import nn

@@ -42,7 +42,8 @@ def branch(run: Workplace, folder: str, space: Space, **changes: Any) -> Workpla
         RunError: the folder holds another branch.
     """
     # no hypernetwork was fitted here, so networks start from scratch or from a trained one
-    config = msgspec.structs.replace(run.config, options=space.options, start="scratch", **changes)
+    own: dict[str, Any] = {"options": space.options, "fit_options": {}, "start": "scratch"}
+    config = msgspec.structs.replace(run.config, **own, **changes)
     place = Workplace(run.folder / folder, config)
     if (place.folder / "config.json").exists():
         other = difference(read_json(place.folder / "config.json", Config), config)

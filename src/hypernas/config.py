@@ -11,7 +11,14 @@ import msgspec
 from tyro.conf import Positional
 
 from hypernas.errors import ConfigError
-from hypernas.flags import HypernetOptions, SamplerOptions, Shape, Size, SpaceOptions
+from hypernas.flags import (
+    FitSpaceOptions,
+    HypernetOptions,
+    SamplerOptions,
+    Shape,
+    Size,
+    SpaceOptions,
+)
 from hypernas.results import Limits, Struct
 
 
@@ -27,6 +34,8 @@ class Config(Struct, frozen=True):
     """search space: NAME, or FILE.py:FUNCTION"""
     options: SpaceOptions = {}
     """options of the space, such as width=16"""
+    fit_options: FitSpaceOptions = {}
+    """options of the space that differ while the hypernetwork is trained, such as nodes=7"""
     hypernet: str = "ghn"
     """hypernetwork: ghn, smash, or shared for plain weight sharing"""
     hypernet_options: HypernetOptions = {}

@@ -90,6 +90,7 @@ _OPTIONS = PrimitiveConstructorSpec(
 
 Size: TypeAlias = Annotated[int, _SIZE]
 SpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="set")]
+FitSpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="fit-set")]
 OtherOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS]
 HypernetOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="hypernet-set")]
 SamplerOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="sampler-set")]

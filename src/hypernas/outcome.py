@@ -15,8 +15,8 @@ from hypernas.best import Best, trained
 from hypernas.console import Voice, short
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
-from hypernas.report import write_report
 from hypernas.remembered import DataRecord
+from hypernas.report import write_report
 from hypernas.results import Exported, Final, Network, Result, Scaled, Scored, Search
 from hypernas.training import Recipe
 from hypernas.trust import verdict

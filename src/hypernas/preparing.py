@@ -13,10 +13,12 @@ from hypernas import budget, warmup
 from hypernas.config import COUNTS, Plan
 from hypernas.console import Voice, short
 from hypernas.files import new_folder, write_json
+from hypernas.fit_space import require_readable
 from hypernas.fitting import RECIPES
+from hypernas.options import in_words
 from hypernas.presets import choose_preset, is_open
 from hypernas.randomness import rng
-from hypernas.survey import Survey, survey
+from hypernas.survey import Survey
 from hypernas.workplace import Workplace
 
 SURVEY_SHARE = 0.05
@@ -46,18 +48,18 @@ def prepare(place: Workplace, voice: Voice) -> None:
     hypernet = place.new_hypernet()  # refuses a space that it cannot read
     place.sampler.require(place.candidates.draw(rng(config.seed, "example")), hypernet)
     with voice.bar("survey") as update:
-        known = survey(
-            place.candidates,
-            seed=config.seed,
-            draws=config.survey,
+        place.look(
+            config.survey,
             seconds=math.inf if counted else SURVEY_SHARE * 60 * config.minutes,
             progress=lambda done, total: update(done, total, "architectures"),
         )
+    known = place.survey
     known.require(config.limits)
     largest = max(known.drawn, key=lambda architecture: len(architecture.choices))
     place.sampler.require(place.candidates.of(largest.choices), hypernet)
-    place.survey = known
+    require_readable(place)
     _say_space(place, known, voice)
+    _say_fit_space(place, voice)
     if counted:
         place.plan = msgspec.convert(given | {"threads": config.threads or 1}, Plan)
     else:
@@ -74,6 +76,8 @@ def _write(place: Workplace, spent: float) -> None:
     with new_folder(place.folder) as beside:
         write_parts(place, beside)
         write_json(beside / "survey.json", place.survey)
+        if place.config.fit_options:
+            write_json(beside / "fit-survey.json", place.fit_survey)
         write_json(beside / "plan.json", place.plan)
         write_json(beside / "seconds.json", {"prepare": spent})
 
@@ -120,6 +124,16 @@ def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
     example = place.candidates.of(known.drawn[0].choices)
     if example.graph.segments == 1 and place.config.hypernet != "shared":
         voice.say("the space marks no cells: the hypernetwork reads each network as one flat graph")
+
+
+def _say_fit_space(place: Workplace, voice: Voice) -> None:
+    """Say on what the hypernetwork is trained where that is not what is searched."""
+    if options := place.config.fit_options:
+        params = sorted(a.params for a in place.fit_survey.drawn)
+        voice.say(
+            f"fit on {in_words(options)}: {short(params[0])} to {short(params[-1])} params, "
+            f"median {short(params[len(params) // 2])}"
+        )
 
 
 def _say_plan(plan: Plan, voice: Voice) -> None:

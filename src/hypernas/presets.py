@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from hypernas.budget import MARGIN, SHARES
 from hypernas.spaces import Space
-from hypernas.survey import survey
 from hypernas.warmup import OVERHEAD, step_cost
 from hypernas.workplace import Workplace
 
@@ -62,5 +61,5 @@ def _with_preset(place: Workplace, preset: str) -> Workplace:
     trial = Workplace(place.folder, place.config)
     trial.data, trial.splits = place.data, place.splits
     trial.space = place.space.with_options(preset=preset)
-    trial.survey = survey(trial.candidates, seed=place.config.seed, draws=SURVEYED)
+    trial.look(SURVEYED)
     return trial

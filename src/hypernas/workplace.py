@@ -32,11 +32,11 @@ from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
 from hypernas.hypernets.table import Table
 from hypernas.randomness import rng
-from hypernas.results import Struct
+from hypernas.remembered import DataRecord, SpaceRecord
 from hypernas.samplers import Sampler
 from hypernas.scoring import Scorer
 from hypernas.spaces import Space, find
-from hypernas.survey import Draws, Survey, biggest
+from hypernas.survey import Draws, Survey, biggest, survey
 from hypernas.tasks import Classification, Signature
 from hypernas.training import Recipe
 
@@ -45,31 +45,6 @@ SCORE_BATCH = 250
 MEASURE_BATCH = 500
 MIRRORED = ("fashion-mnist", "modelnet10", "modelnet40")
 """data sets without colours whose examples may be mirrored"""
-
-
-class DataRecord(Struct, frozen=True):
-    """What a run folder remembers of its data; written to ``data.json``."""
-
-    name: str
-    fingerprint: str
-    input_shape: tuple[int, ...]
-    classes: tuple[str, ...]
-    fit: int
-    validation: int
-    test: int
-    skipped: int
-    normalisation: Normalisation
-    augmentation: Augmentation
-    views: int = 1
-
-
-class SpaceRecord(Struct, frozen=True):
-    """What a run folder remembers of its space; written to ``space.json``."""
-
-    name: str
-    function: str
-    digest: str
-    options: dict[str, Any]
 
 
 class Workplace:
@@ -165,9 +140,10 @@ class Workplace:
         """
         if not (self.folder / "space.json").exists():
             found = find(self.config.space, self.config.options)
-            if "ease" in self.config.options:
+            given = self.config.fit_options | self.config.options
+            if "ease" in given:
                 raise ConfigError(
-                    f"--set ease={self.config.options['ease']}: ease rises while fitting and is 1 "
+                    f"--set ease={given['ease']}: ease rises while fitting and is 1 "
                     "elsewhere; leave it out, and give --anneal 0.5 for half of the steps"
                 )
             return found
@@ -194,7 +170,17 @@ class Workplace:
             function=getattr(space.function, "__name__", "space"),
             digest=space.digest,
             options=space.options,
+            fit_options=self.config.fit_options,
         )
+
+    @cached_property
+    def fit_space(self) -> Space:
+        """The space that the hypernetwork learns from: perhaps with other options (--fit-set).
+
+        Raises:
+            SpaceError: no such option, or a value of another type.
+        """
+        return self.space.with_options(**self.config.fit_options)
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -202,9 +188,31 @@ class Workplace:
         return Candidates(self.space, self.signature, device=self.config.device)
 
     @cached_property
+    def fit_candidates(self) -> Candidates:
+        """Makes the candidates that the hypernetwork is trained on."""
+        if not self.config.fit_options:
+            return self.candidates
+        return Candidates(self.fit_space, self.signature, device=self.config.device)
+
+    @cached_property
     def survey(self) -> Survey:
         """Random architectures of the space and their sizes."""
         return read_json(self.folder / "survey.json", Survey)
+
+    @cached_property
+    def fit_survey(self) -> Survey:
+        """The same of the space that the hypernetwork learns from."""
+        if not self.config.fit_options:
+            return self.survey
+        return read_json(self.folder / "fit-survey.json", Survey)
+
+    def look(self, draws: int, **options: Any) -> None:
+        """Survey the space, and the one of the fit where that differs; options as for `survey`."""
+        self.survey = survey(self.candidates, seed=self.config.seed, draws=draws, **options)
+        if self.config.fit_options:
+            self.fit_survey = survey(
+                self.fit_candidates, seed=self.config.seed, draws=draws, **options
+            )
 
     @cached_property
     def biggest(self) -> Candidate:
@@ -315,8 +323,8 @@ class Workplace:
         """Return the training of a hypernetwork over ``steps``."""
         config, recipe = self.config, self.fit_recipe
         draws = Draws(
-            self.candidates,
-            self.survey,
+            self.fit_candidates,
+            self.fit_survey,
             balanced=config.draw == "balanced",
             annealed=recipe.anneal * steps,
             seed=config.seed,

@@ -94,6 +94,7 @@ class SMASH(Hypernet):
         super().__init__()
         code = _encoding_of(example)
         settings, self.rows = code.settings, code.layout.rows
+        self.reads = _reads(code)
         _require_sizes(layers, growth)
         self.generated, self.slots = generated, _slots(generated, settings.slots)
         self.norms, self.noisy, self.share = norms, noise, share
@@ -200,6 +201,12 @@ class SMASH(Hypernet):
 
     def _new_sheet(self, candidate: Candidate, device: torch.device) -> Sheet:
         encoding = _encoding_of(candidate)
+        if _reads(encoding) != self.reads:
+            raise ConfigError(
+                "hypernetwork 'smash' reads the maps of one layout, and these candidates have "
+                "another; between fit and search only options may differ that leave it as it is, "
+                "such as depth (--fit-set depth=6)"
+            )
         code = encoding.map(slots=self.slots)
         values = _counts(encoding, code.values) if self.counts else code.values
         lit = torch.arange(self.rows)[:, None] < torch.from_numpy(code.rows)
@@ -254,6 +261,12 @@ def _encoding_of(candidate: Candidate) -> Encoding:
             "give that space, or --hypernet ghn or shared"
         )
     return encoding
+
+
+def _reads(encoding: Encoding) -> tuple[Any, ...]:
+    """Return what a map's channels and places mean: equal for maps that one SMASH can read."""
+    settings, layout = encoding.settings, encoding.layout
+    return settings.unit, settings.compression, settings.axes, layout.place, layout.rows
 
 
 def _require_sizes(layers: Sequence[int], growth: int) -> None:
