@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from hypernas.choices import Architecture, Chooser, Decision, Draw, Perturb, Replay, canonical
 from hypernas.graph import Graph
@@ -37,6 +37,7 @@ class Candidate:
         module: without memory for parameters, pruned, in evaluation mode; its batch norms keep no
             running statistics, so they normalise by the batch.
         data: shape of an example and number of outputs.
+        norms: those of its batch norms that keep running statistics in a network trained for real.
         notes: what a hypernetwork remembers of the candidate between steps, by its own key.
     """
 
@@ -44,6 +45,7 @@ class Candidate:
     decisions: dict[str, Decision]
     module: nn.Module
     data: Signature
+    norms: tuple[_BatchNorm, ...] = ()
     notes: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -166,13 +168,16 @@ def _candidate(
     if not getattr(module, "whole", False):  # else the space vouches that nothing in it is dead
         graph = read_graph(module, data.input_shape)
         module = prune(module, graph)
+    norms = [n for n in module.modules() if isinstance(n, _BatchNorm) and n.track_running_stats]
     for layer in module.modules():
         if isinstance(layer, _NormBase):
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
             layer.track_running_stats = False
         for name, buffer in layer.named_buffers(recurse=False):
             setattr(layer, name, buffer.to(device, copy=True))  # the space may hold on to it
-    candidate = Candidate(dict(choose.choices), choose.decisions, module.eval(), data)
+    candidate = Candidate(
+        dict(choose.choices), choose.decisions, module.eval(), data, norms=tuple(norms)
+    )
     if graph is not None:
         candidate.__dict__["graph"] = graph  # as read before pruning, which leaves the same
     return candidate

@@ -84,6 +84,11 @@ class Config(Struct, frozen=True):
     with the option ease; by default 0, classic 0.5"""
     score_images: int = 1000
     """validation examples on which candidates are scored"""
+    statistics: Literal["batch", "reestimated"] = "batch"
+    """what normalises a candidate's scoring batches: the batch, or statistics re-estimated for the
+    candidate over images of the fit split"""
+    statistics_images: int = 1000
+    """fit examples over which they are re-estimated"""
     train_batch: int = 128
     """examples in a step of a real training"""
     train_rate: float = 0.1
@@ -221,7 +226,8 @@ def check(config: Config) -> None:
     _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")
     _require(config, "batch", lambda value: value >= 2, "2 or more (networks normalise by batch)")
     _require(config, "train_batch", lambda value: value >= 2, "2 or more")
-    _require(config, "score_images", lambda value: value >= 2, "2 or more")
+    for name in ("score_images", "statistics_images"):
+        _require(config, name, lambda value: value >= 2, "2 or more")
     import torch  # late, so that the command line can show its help without it
 
     if config.steps is not None and config.fit_epochs is not None:

@@ -50,6 +50,7 @@ def collect(
             "anneal": place.fit_recipe.anneal,
             "draw": config.draw,
             "fitted on": config.fit_options,
+            "statistics": config.statistics,
         },
         seed=config.seed,
         limits=config.limits,

@@ -1,8 +1,9 @@
 """The scoring protocol: how good a candidate is with generated weights, without training it.
 
 The same images for every candidate, in the same recorded batches, normalised by each batch's
-statistics, dropout off. A score depends on the candidate, the checkpoint and these batches only
-(and in its last digits on the block of candidates that passes the hypernetwork with it).
+statistics or by ones re-estimated for the candidate, dropout off. A score depends on the candidate,
+the checkpoint and these batches only (and in its last digits on the block of candidates that passes
+the hypernetwork with it).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from hypernas.candidate import Candidate
 from hypernas.curves import Budgets, Reached, gathered, judge_exits
 from hypernas.data import Batches
 from hypernas.hypernets import Hypernet, Weights
+from hypernas.normalising import fixed_batches, reestimated
 from hypernas.precision import autocast
-from hypernas.randomness import torch_generator
 from hypernas.results import Exit, Struct
 from hypernas.tasks import Task
 
@@ -58,6 +59,8 @@ class Scorer:
         seed: of the shuffle.
         precision: ``fp32`` or ``bf16``.
         budgets: for scores that are means over budgets; None scores the last exit alone.
+        statistics: batches (B, ...) of the fit split over which each candidate's normalisation is
+            re-estimated; without any, each scoring batch is normalised by its own.
     """
 
     def __init__(
@@ -70,16 +73,16 @@ class Scorer:
         seed: int,
         precision: str = "fp32",
         budgets: Budgets | None = None,
+        statistics: Sequence[Tensor] = (),
     ) -> None:
         self.hypernet = hypernet
         self.task = task
         self.precision = precision
         self.budgets = budgets
-        images = min(images, len(batches))
-        count = -(-images // batches.batch_size)
-        size = images // count  # so that hardly any are left out
-        order = torch.randperm(len(batches), generator=torch_generator(seed, "score"))
-        self.batches = [batches.fixed(part) for part in order[: count * size].split(size)]
+        self.statistics = statistics
+        self.batches = fixed_batches(
+            batches, images, batches.batch_size, seed=seed, purpose="score"
+        )
 
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate], *, block: int = BLOCK) -> list[Score]:
@@ -94,7 +97,10 @@ class Scorer:
         return scores
 
     def loss(self, candidate: Candidate, weights: Weights) -> Tensor:
-        """Return the mean loss on the scoring images, with its gradient to the weights."""
+        """Return the mean loss on the scoring images, with its gradient to the weights.
+
+        Each batch is normalised by its own statistics, for the gradient is to pass through them.
+        """
         candidate.module.eval()
         losses = [self.task.loss(candidate(weights, x), targets) for x, targets in self.batches]
         return torch.stack(losses).mean()
@@ -104,13 +110,14 @@ class Scorer:
         """Return the score of a candidate with given weights, generated or not."""
         candidate.module.eval()
         judged = []
-        for images, targets in self.batches:
-            with autocast(images.device, self.precision):
-                outputs = candidate(weights, images)
-            if self.budgets is None:
-                judged.append([self.task.judge(outputs, targets)])
-            else:
-                judged.append(judge_exits(self.task, outputs, targets))
+        with self._normalised(candidate, weights):
+            for images, targets in self.batches:
+                with autocast(images.device, self.precision):
+                    outputs = candidate(weights, images)
+                if self.budgets is None:
+                    judged.append([self.task.judge(outputs, targets)])
+                else:
+                    judged.append(judge_exits(self.task, outputs, targets))
         reached = gathered(self.task, judged)
         if not torch.isfinite(reached.losses).all():
             # Generated weights that overflow are the worst there is, not an error of the user's.
@@ -120,6 +127,13 @@ class Scorer:
         curve = reached.curve([0, *candidate.exit_macs])
         macs, scores = [exit.macs for exit in curve], [exit.score for exit in curve]
         return _score(reached, self.budgets.shares(macs, scores), curve)
+
+    def _normalised(
+        self, candidate: Candidate, weights: Weights
+    ) -> contextlib.AbstractContextManager[None]:
+        if not self.statistics:
+            return contextlib.nullcontext()
+        return reestimated(candidate, weights, self.statistics, precision=self.precision)
 
 
 @contextlib.contextmanager

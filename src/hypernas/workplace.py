@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import torch
+from torch import Tensor
 
 from hypernas import hypernets, samplers
 from hypernas.candidate import Candidate, Candidates
@@ -31,6 +32,7 @@ from hypernas.files import read_json, read_tensors
 from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
 from hypernas.hypernets.table import Table
+from hypernas.normalising import fixed_batches
 from hypernas.randomness import rng
 from hypernas.remembered import DataRecord, SpaceRecord
 from hypernas.samplers import Sampler
@@ -312,7 +314,18 @@ class Workplace:
             images=self.config.score_images,
             seed=self.config.seed,
             precision=self.config.precision,
+            statistics=self.statistics,
         )
+
+    @cached_property
+    def statistics(self) -> list[Tensor]:
+        """Images by which candidates are normalised in scoring, where that is not the batch."""
+        config, fit = self.config, self.fit_batches
+        if config.statistics == "batch":
+            return []
+        many = config.statistics_images
+        found = fixed_batches(fit, many, SCORE_BATCH, seed=config.seed, purpose="statistics")
+        return [images for images, _ in found]
 
     @cached_property
     def score(self) -> Scorer:
