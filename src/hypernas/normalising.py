@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hypernas.candidate import Candidate
+from hypernas.config import Config
 from hypernas.data import Batches
 from hypernas.hypernets import Weights
 from hypernas.precision import autocast
@@ -41,6 +42,12 @@ def fixed_batches(
     size = examples // count
     order = torch.randperm(len(batches), generator=torch_generator(seed, purpose))
     return [batches.fixed(part) for part in order[: count * size].split(size)]
+
+
+def fixed_images(fit: Batches, config: Config, size: int) -> list[Tensor]:
+    """Return the images over which a run's scores are normalised, in batches of ``size``."""
+    many, seed = config.statistics_images, config.seed
+    return [x for x, _ in fixed_batches(fit, many, size, seed=seed, purpose="statistics")]
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from hypernas.files import read_json, read_tensors
 from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
 from hypernas.hypernets.table import Table
-from hypernas.normalising import fixed_batches
+from hypernas.normalising import fixed_images
 from hypernas.randomness import rng
 from hypernas.remembered import DataRecord, SpaceRecord
 from hypernas.samplers import Sampler
@@ -176,25 +176,18 @@ class Workplace:
         )
 
     @cached_property
-    def fit_space(self) -> Space:
-        """The space that the hypernetwork learns from: perhaps with other options (--fit-set).
-
-        Raises:
-            SpaceError: no such option, or a value of another type.
-        """
-        return self.space.with_options(**self.config.fit_options)
-
-    @cached_property
     def candidates(self) -> Candidates:
         """Makes candidates of the space for this data."""
         return Candidates(self.space, self.signature, device=self.config.device)
 
     @cached_property
     def fit_candidates(self) -> Candidates:
-        """Makes the candidates that the hypernetwork is trained on."""
-        if not self.config.fit_options:
+        """Makes the candidates that the hypernetwork learns from (--fit-set)."""
+        options = self.config.fit_options
+        if not options:
             return self.candidates
-        return Candidates(self.fit_space, self.signature, device=self.config.device)
+        other = self.space.with_options(**options)
+        return Candidates(other, self.signature, device=self.config.device)
 
     @cached_property
     def survey(self) -> Survey:
@@ -320,12 +313,8 @@ class Workplace:
     @cached_property
     def statistics(self) -> list[Tensor]:
         """Images by which candidates are normalised in scoring, where that is not the batch."""
-        config, fit = self.config, self.fit_batches
-        if config.statistics == "batch":
-            return []
-        many = config.statistics_images
-        found = fixed_batches(fit, many, SCORE_BATCH, seed=config.seed, purpose="statistics")
-        return [images for images, _ in found]
+        asked = self.config.statistics == "reestimated"
+        return fixed_images(self.fit_batches, self.config, SCORE_BATCH) if asked else []
 
     @cached_property
     def score(self) -> Scorer:
