@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from hypernas.errors import GraphError
 from hypernas.graph import KINDS
+from hypernas.layers import LAYERS
 from hypernas.operations import (
     FUNCTIONS,
-    LAYERS,
     Result,
     Value,
     function_result,
@@ -132,7 +132,7 @@ def test_layers_with_several_results_give_all_their_shapes() -> None:
     values, (hidden, _) = layer_result(nn.LSTM(3, 4, batch_first=True), (Value(0, (2, 5, 3)),), {})
     assert (values, hidden) == (Result((2, 5, 4)), Result((1, 2, 4)))
     pair = layer_result(nn.MaxPool2d(2, return_indices=True), (Value(0, (2, 3, 4, 4)),), {})
-    assert pair == (Result((2, 3, 2, 2)),) * 2
+    assert pair == (Result((2, 3, 2, 2)), Result((2, 3, 2, 2), torch.int64))
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hypernas.errors import HypernasError as HypernasError
     from hypernas.errors import RunError as RunError
     from hypernas.errors import SpaceError as SpaceError
+    from hypernas.reading import graph_of as graph_of
     from hypernas.results import Limits as Limits
     from hypernas.runs import Run as Run
     from hypernas.tasks import Signature as Signature
-    from hypernas.tracing import read_graph as read_graph
 
 _WHERE = {
     "Chooser": "choices",
@@ -36,8 +36,8 @@ _WHERE = {
     "RunError": "errors",
     "Signature": "tasks",
     "SpaceError": "errors",
+    "graph_of": "reading",
     "open_run": "api",
-    "read_graph": "tracing",
     "run": "api",
 }
 

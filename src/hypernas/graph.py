@@ -124,12 +124,14 @@ class Graph:
         outputs: positions of the nodes whose values the module returns.
         unwritten: names of the module's parameters that no node owns.
         dead: number of operations of the module that cannot reach its output.
+        reader: how it was read: followed by ``torch.fx``, or by a ``run`` on an example.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     unwritten: tuple[str, ...] = ()
     dead: int = 0
+    reader: str = field(default="torch.fx", compare=False)
     _consumers: list[tuple[int, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @property

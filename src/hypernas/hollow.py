@@ -45,16 +45,16 @@ def hollow_parameters() -> Generator[None, None, None]:
         stack.enter_context(_building)
         stack.enter_context(_uncollected())
         for name in INITIALISERS:
-            stack.enter_context(_replaced(nn.init, name, _unless_hollow(getattr(nn.init, name))))
-        stack.enter_context(_replaced(nn.Module, "register_parameter", register_hollow))
+            stack.enter_context(replaced(nn.init, name, _unless_hollow(getattr(nn.init, name))))
+        stack.enter_context(replaced(nn.Module, "register_parameter", register_hollow))
         for kind in COPIED:
             if kind.__init__ is _CONSTRUCTORS[kind]:  # else a block around this one did it
-                stack.enter_context(_replaced(kind, "__init__", _copying(kind)))
+                stack.enter_context(replaced(kind, "__init__", _copying(kind)))
         yield
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: object) -> Generator[None, None, None]:
+def replaced(owner: Any, name: str, value: object) -> Generator[None, None, None]:
     kept = getattr(owner, name)
     setattr(owner, name, value)
     try:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hypernas.errors import SpaceError
 from hypernas.graph import Graph, Node, Shape
 from hypernas.randomness import torch_generator
-from hypernas.tracing import listed
+from hypernas.listing import listed
 
 State: TypeAlias = dict[str, Tensor]
 """tensors of a module by name, as in ``state_dict()``"""

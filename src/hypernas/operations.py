@@ -1,7 +1,8 @@
 """What each operation is to the graph: its kind, its geometry, and the shape of its result.
 
-One table for layers, one for functions and tensor methods. What stands in no table has the kind
-``other``, and its result's shape is found by running this one operation on tensors without memory.
+One table for layers (:mod:`hypernas.layers`), one for functions and tensor methods. What stands in
+no table has the kind ``other``, and its result's shape is found by running this one operation on
+tensors without memory.
 """
 
 from __future__ import annotations
@@ -13,210 +14,166 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from hypernas.errors import GraphError
 from hypernas.graph import Shape
+from hypernas.layers import as_tuple, rule_of
 
 Geometry: TypeAlias = dict[str, Any]
-LayerRule: TypeAlias = Callable[[Any, Shape], Shape]
-"""from a layer and its input's shape, batch included, to its output's shape"""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor during reading: the node that makes it, and its shape with a batch of 2."""
+    """A tensor during reading: the node that makes it, its shape with the batch, its type."""
 
     node: int
     shape: Shape
+    dtype: torch.dtype = torch.float32
 
 
 BATCH = 2
+"""examples in a batch while a candidate is read"""
 
 
-def _same(_: nn.Module, shape: Shape) -> Shape:
-    return shape
-
-
-def _conv(layer: Any, shape: Shape) -> Shape:
-    _check_channels(layer.in_channels, shape, len(layer.kernel_size))
-    sizes = shape[2:]
-    if isinstance(layer.padding, str):
-        total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-        padded = [
-            s + (t if layer.padding == "same" else 0) for s, t in zip(sizes, total, strict=True)
-        ]
-    else:
-        padded = [s + 2 * p for s, p in zip(sizes, layer.padding, strict=True)]
-    out = [
-        (size - dilation * (kernel - 1) - 1) // stride + 1
-        for size, dilation, kernel, stride in zip(
-            padded, layer.dilation, layer.kernel_size, layer.stride, strict=True
-        )
-    ]
-    return (shape[0], layer.out_channels, *_positive(out))
-
-
-def _linear(layer: nn.Linear, shape: Shape) -> Shape:
-    if shape[-1] != layer.in_features:
-        raise GraphError(f"expected {layer.in_features} input features, got {shape[-1]}")
-    return (*shape[:-1], layer.out_features)
-
-
-def _norm(layer: Any, shape: Shape) -> Shape:
-    _check_channels(layer.num_features, shape, len(shape) - 2)
-    return shape
-
-
-def _pool(layer: Any, shape: Shape) -> Shape:
-    axes = len(shape) - 2
-    kernel, stride, padding = (
-        _tuple(a, axes) for a in (layer.kernel_size, layer.stride, layer.padding)
-    )
-    dilation = _tuple(getattr(layer, "dilation", 1), axes)
-    out = []
-    for size, k, s, p, d in zip(shape[2:], kernel, stride, padding, dilation, strict=True):
-        span = size + 2 * p - d * (k - 1) - 1
-        count = -(-span // s) + 1 if layer.ceil_mode else span // s + 1
-        # with ceil_mode a window must begin inside the image or its left padding
-        out.append(count - 1 if layer.ceil_mode and (count - 1) * s >= size + p else count)
-    return (*shape[:2], *_positive(out))
-
-
-def _adaptive_pool(layer: Any, shape: Shape) -> Shape:
-    sizes = _tuple(layer.output_size, len(shape) - 2)
-    return (*shape[:2], *(s if o is None else o for s, o in zip(shape[2:], sizes, strict=True)))
-
-
-def _flatten(layer: nn.Flatten, shape: Shape) -> Shape:
-    return tuple(torch.empty(shape, device="meta").flatten(layer.start_dim, layer.end_dim).shape)
-
-
-def _check_channels(expected: int, shape: Shape, axes: int) -> None:
-    if len(shape) != axes + 2:
-        raise GraphError(f"expected {axes + 2} axes (batch, channels, …), got shape {shape}")
-    if shape[1] != expected:
-        raise GraphError(f"expected {expected} input channels, got {shape[1]}")
-
-
-def _positive(sizes: list[int]) -> list[int]:
-    if min(sizes) < 1:
-        raise GraphError(f"the result would have size {sizes}; the input is too small")
-    return sizes
-
-
-def _tuple(value: Any, axes: int) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
-
-
-LAYERS: dict[type[nn.Module], tuple[str, LayerRule | None]] = {
-    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), ("conv", _conv)),
-    **dict.fromkeys(
-        (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), ("conv_transpose", None)
-    ),
-    nn.Linear: ("linear", _linear),
-    **dict.fromkeys((nn.Embedding, nn.EmbeddingBag), ("embedding", None)),
-    nn.MultiheadAttention: ("attention", None),
-    **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN), ("recurrent", None)),
-    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), ("norm", _norm)),
-    **dict.fromkeys((nn.GroupNorm, nn.LayerNorm, nn.RMSNorm), ("norm", _same)),
-    **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), ("norm", _norm)),
-    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), ("max_pool", _pool)),
-    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), ("avg_pool", _pool)),
-    **dict.fromkeys(
-        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-        ("global_pool", _adaptive_pool),
-    ),
-    **dict.fromkeys(
-        (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-        ("global_pool", _adaptive_pool),
-    ),
-    nn.Upsample: ("resize", None),
-    **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.LeakyReLU), ("relu", _same)),
-    nn.Sigmoid: ("sigmoid", _same),
-    nn.Tanh: ("tanh", _same),
-    nn.GELU: ("gelu", _same),
-    nn.SiLU: ("silu", _same),
-    nn.Softmax: ("softmax", _same),
-    **dict.fromkeys(
-        (nn.ELU, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.PReLU), ("activation", _same)
-    ),
-    nn.Identity: ("identity", _same),
-    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), ("dropout", _same)),
-    nn.Flatten: ("reshape", _flatten),
-    nn.Unflatten: ("reshape", None),
+FUNCTIONS: dict[str, str] = {
+    **dict.fromkeys(("add", "sub"), "add"),
+    **dict.fromkeys(("mul", "multiply"), "multiply"),
+    **dict.fromkeys(("cat", "concat"), "concat"),
+    **dict.fromkeys(("matmul", "bmm", "baddbmm", "addmm", "einsum"), "matmul"),
+    "linear": "linear",
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), "conv"),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "conv_transpose"),
+    "embedding": "embedding",
+    **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm"), "norm"),
+    "rms_norm": "norm",
+    "scaled_dot_product_attention": "attention",
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), "max_pool"),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), "avg_pool"),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), "global_pool"),
+    "interpolate": "resize",
+    **dict.fromkeys(("relu", "leaky_relu", "relu6"), "relu"),
+    **{kind: kind for kind in ("sigmoid", "tanh", "gelu", "silu", "softmax")},
+    **dict.fromkeys(("elu", "hardswish", "mish", "prelu"), "activation"),
+    **dict.fromkeys(("dropout", "dropout2d"), "dropout"),
+    **dict.fromkeys(("getitem", "contiguous", "to", "float", "detach", "clone"), "identity"),
+    **dict.fromkeys(("flatten", "reshape", "view", "permute", "transpose", "unsqueeze"), "reshape"),
+    **dict.fromkeys(("squeeze", "chunk", "split", "expand", "roll", "stack"), "reshape"),
+    **dict.fromkeys(("mean", "sum", "amax", "max"), "reduce"),
 }
+"""kinds of functions, methods and operators, by their plain names: ``add`` for ``+=`` too"""
 
-FUNCTIONS: dict[Any, str] = {
-    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "add"),
-    **dict.fromkeys((operator.sub, torch.sub, "sub", "sub_"), "add"),
-    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "multiply"),
-    **dict.fromkeys((torch.cat, torch.concat), "concat"),
-    **dict.fromkeys((operator.matmul, torch.matmul, torch.bmm, "matmul", "bmm"), "matmul"),
-    F.scaled_dot_product_attention: "attention",
-    **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), "max_pool"),
-    **dict.fromkeys((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), "avg_pool"),
-    **dict.fromkeys((F.adaptive_avg_pool1d, F.adaptive_avg_pool2d), "global_pool"),
-    F.interpolate: "resize",
-    **dict.fromkeys((F.relu, torch.relu, F.leaky_relu, F.relu6, "relu", "relu_"), "relu"),
-    **dict.fromkeys((torch.sigmoid, F.sigmoid, "sigmoid"), "sigmoid"),
-    **dict.fromkeys((torch.tanh, F.tanh, "tanh"), "tanh"),
-    F.gelu: "gelu",
-    F.silu: "silu",
-    **dict.fromkeys((F.softmax, torch.softmax, "softmax"), "softmax"),
-    **dict.fromkeys((F.elu, F.hardswish, F.mish), "activation"),
-    **dict.fromkeys((F.dropout, F.dropout2d), "dropout"),
-    **dict.fromkeys((operator.getitem, "contiguous", "to", "float"), "identity"),
+_WEIGHTS = ("input", "weight", "bias")
+_STRIDES = (*_WEIGHTS, "stride", "padding")
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "linear": _WEIGHTS,
+    "matmul": ("input", "weight"),
+    "addmm": ("bias", "input", "weight"),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), (*_STRIDES, "dilation", "groups")),
     **dict.fromkeys(
-        (torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.unsqueeze), "reshape"
+        ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+        (*_STRIDES, "output_padding", "groups", "dilation"),
+    ),
+    **dict.fromkeys(("embedding", "prelu"), ("input", "weight")),
+    **dict.fromkeys(("layer_norm", "rms_norm"), ("input", "normalized_shape", "weight", "bias")),
+    "group_norm": ("input", "num_groups", "weight", "bias"),
+    **dict.fromkeys(
+        ("batch_norm", "instance_norm"), ("input", "running_mean", "running_var", "weight", "bias")
     ),
     **dict.fromkeys(
-        (
-            "flatten",
-            "reshape",
-            "view",
-            "permute",
-            "transpose",
-            "unsqueeze",
-            "squeeze",
-            "chunk",
-            "split",
-        ),
-        "reshape",
+        ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+        ("input", "kernel_size", "stride", "padding", "dilation"),
     ),
-    **dict.fromkeys((torch.mean, torch.sum, torch.amax, "mean", "sum", "amax", "max"), "reduce"),
 }
+"""functions that do what a layer does, and the names of their arguments in order"""
+
+
+def name_of(function: Any) -> str:
+    """Return the plain name of a function, a method, an operator or a property of tensors.
+
+    >>> name_of("relu_"), name_of(operator.iadd), name_of(torch.Tensor.__radd__)
+    ('relu', 'add', 'add')
+    """
+    name = function if isinstance(function, str) else getattr(function, "__name__", "")
+    if name == "__get__":
+        name = function.__self__.__name__
+    name = name.strip("_")
+    return name[1:] if name[1:] in ("add", "sub", "mul", "matmul") and name[0] in "ir" else name
+
+
+def arguments(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a function that does what a layer does, by name; else nothing."""
+    names = ARGUMENTS.get(name_of(function), ())
+    return {**dict(zip(names, args, strict=False)), **kwargs} if names else {}
 
 
 def kind_of(layer: nn.Module | None, function: Any) -> str:
     """Return the kind of a layer, or of a function or method name when there is no layer."""
     if layer is not None:
-        return LAYERS.get(type(layer), ("other", None))[0]
-    return FUNCTIONS.get(function, "other")
+        return rule_of(layer)[0]
+    return FUNCTIONS.get(name_of(function), "other")
 
 
-def geometry(layer: nn.Module | None, shape: Shape) -> Geometry:
-    """Return kernel, stride, dilation and groups of a convolution or pooling layer."""
-    kernel = getattr(layer, "kernel_size", None)
-    if kernel is None:
+NOTHING: Mapping[str, Any] = {}
+
+
+def geometry(layer: nn.Module | None, shape: Shape, given: Mapping[str, Any] = NOTHING) -> Geometry:
+    """Return kernel, stride, dilation and groups of a convolution or pooling.
+
+    Args:
+        layer: the layer; None where a function does it.
+        shape: of the result, batch included.
+        given: what the function was given, see :func:`arguments`.
+    """
+    settings = given if layer is None else vars(layer)
+    kernel = settings.get("kernel_size")
+    if kernel is None and isinstance(given.get("weight"), Value):
+        kernel = given["weight"].shape[2:]
+    if not kernel:
         return {}
     axes = max(len(shape) - 2, 1)
+    convolves = layer is None and "weight" in given
     return {
-        "kernel": _tuple(kernel, axes),
-        "stride": _tuple(getattr(layer, "stride", None) or kernel, axes),
-        "dilation": _tuple(getattr(layer, "dilation", 1), axes),
-        "groups": getattr(layer, "groups", 1),
+        "kernel": as_tuple(kernel, axes),
+        "stride": as_tuple(settings.get("stride") or (1 if convolves else kernel), axes),
+        "dilation": as_tuple(settings.get("dilation", 1), axes),
+        "groups": settings.get("groups", 1),
     }
 
 
 def role_of(kind: str, attribute: str) -> str:
-    """Return what a parameter is for: ``weight``, ``bias``, ``scale``, ``shift`` or ``other``."""
+    """Return what a parameter is for: ``weight``, ``bias``, ``scale``, ``shift`` or ``other``.
+
+    Args:
+        kind: of the node or of the part of it that holds the parameter.
+        attribute: its name there; of a parametrised tensor the name of an original.
+    """
+    *_, owner, name = ("", *attribute.split("."))
+    if name.startswith("original") and owner:
+        attribute = "gain" if name == "original0" else owner  # of weight_norm: gain and direction
+        return role_of(kind, attribute)
     if kind == "norm":
         return {"weight": "scale", "bias": "shift"}.get(attribute, "other")
-    name = attribute.rsplit(".", 1)[-1]
-    if kind in ("conv", "conv_transpose", "linear", "embedding", "attention", "recurrent"):
+    if name in ("gain", "weight_g"):
+        return "scale"
+    if kind in _WEIGHTED:
         return "bias" if "bias" in name else "weight"
     return "other"
+
+
+_WEIGHTED = (
+    *("conv", "conv_transpose", "linear", "matmul", "embedding", "attention", "recurrent"),
+)
+
+
+def role_of_own(name: str, axes: int) -> str:
+    """Return what a parameter is for that no layer holds, by its name in its module.
+
+    What is called ``weight`` and ``bias`` there serves as in layers: hand-written norms and linear
+    maps. Everything else (class tokens, position tables, layer scales) is ``other``.
+    """
+    if name == "weight":
+        return "weight" if axes > 1 else "scale"
+    return "bias" if name == "bias" else "other"
 
 
 def writes_in_place(layer: nn.Module | None, function: Any, kwargs: Mapping[str, Any]) -> bool:
@@ -224,16 +181,20 @@ def writes_in_place(layer: nn.Module | None, function: Any, kwargs: Mapping[str,
     if layer is not None:
         return bool(getattr(layer, "inplace", False))
     name = function if isinstance(function, str) else getattr(function, "__name__", "")
-    marked = name.endswith("_") and not name.endswith("__")
+    marked = (name.endswith("_") and not name.endswith("__")) or name in _IN_PLACE
     return marked or bool(kwargs.get("inplace")) or "out" in kwargs
+
+
+_IN_PLACE = ("setitem", "__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__")
+"""methods and operators that change their tensor without a name that says so"""
 
 
 def layer_result(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the shape of what ``layer`` returns, or a nest of shapes."""
-    rule = LAYERS.get(type(layer), ("other", None))[1]
+    rule = rule_of(layer)[1]
     plain = len(args) == 1 and isinstance(args[0], Value) and not kwargs
     if rule is not None and plain and not getattr(layer, "return_indices", False):
-        return Result(rule(layer, args[0].shape))
+        return Result(rule(layer, args[0].shape), args[0].dtype)
     tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
     hollow = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     return _run(lambda *a, **k: torch.func.functional_call(layer, hollow, a, k), args, kwargs)
@@ -244,10 +205,10 @@ def function_result(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     if isinstance(function, str):
         return _run(lambda self, *a, **k: getattr(self, function)(*a, **k), args, kwargs)
     if function in (operator.add, operator.iadd, operator.mul) and _are_alike(args):
-        return Result(args[0].shape)
+        return Result(args[0].shape, args[0].dtype)
     if function is torch.cat and not kwargs.keys() - {"dim"}:
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
-        return Result(_concatenated([value.shape for value in args[0]], dim))
+        return Result(_concatenated([value.shape for value in args[0]], dim), args[0][0].dtype)
     return _run(function, args, kwargs)
 
 
@@ -265,17 +226,27 @@ def _concatenated(shapes: list[Shape], dim: int) -> Shape:
 
 @dataclass(frozen=True)
 class Result:
-    """The shape, batch included, of a tensor that an operation returns."""
+    """The shape, batch included, and type of a tensor that an operation returns."""
 
     shape: Shape
+    dtype: torch.dtype = torch.float32
 
 
 def _run(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run an operation on tensors without memory; tensors in its result become shapes."""
-    hollow = replace((args, kwargs), Value, lambda v: torch.empty(v.shape, device="meta"))
+    hollow = replace((args, kwargs), Value, _hollow)
     with torch.no_grad():
         result = function(*hollow[0], **hollow[1])
-    return replace(result, torch.Tensor, lambda tensor: Result(tuple(tensor.shape)))
+    return replace(result, torch.Tensor, result_of)
+
+
+def _hollow(value: Value) -> torch.Tensor:
+    return torch.empty(value.shape, dtype=value.dtype, device="meta")
+
+
+def result_of(tensor: torch.Tensor) -> Result:
+    """Return a tensor's shape and type."""
+    return Result(tuple(tensor.shape), tensor.dtype)
 
 
 def replace(nest: Any, kind: type, function: Callable[[Any], Any]) -> Any:
@@ -285,5 +256,6 @@ def replace(nest: Any, kind: type, function: Callable[[Any], Any]) -> Any:
     if isinstance(nest, dict):
         return {key: replace(value, kind, function) for key, value in nest.items()}
     if isinstance(nest, (tuple, list)) and not isinstance(nest, torch.Size):
-        return type(nest)(replace(value, kind, function) for value in nest)
+        items = [replace(value, kind, function) for value in nest]
+        return type(nest)(*items) if hasattr(nest, "_fields") else type(nest)(items)
     return nest

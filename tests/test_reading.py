@@ -1,0 +1,295 @@
+"""Any module is read, followed or run, into the same graph, and is afterwards as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_tracing import TEN, Celled, Dead, Nothing, TwoInputs
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hypernas.errors import GraphError
+from hypernas.graph import Graph, Node
+from hypernas.listing import Listing
+from hypernas.operations import result_of
+from hypernas.reading import graph_of
+from hypernas.recording import record, untouched
+from hypernas.tracing import follow
+
+
+def both_ways(module: nn.Module, *example: Tensor) -> list[Graph]:
+    with untouched(module):
+        return [
+            follow(Listing(module), tuple(map(result_of, example)), {}),
+            record(Listing(module), example, {}),
+        ]
+
+
+def without_names_of_functions(graph: Graph, module: nn.Module) -> tuple[Any, ...]:
+    """Return all of a graph but the names of functions, which each way of reading gives its own."""
+    first = {part: path for path, part in module.named_modules()}
+    named = {p: first[part] for p, part in module.named_modules(remove_duplicate=False)}
+    named |= {name: name for name, _ in module.named_parameters()}
+    nodes = tuple(changed(node, path=named.get(node.path, "")) for node in graph.nodes)
+    return nodes, graph.outputs, graph.unwritten, graph.dead
+
+
+@pytest.mark.parametrize(("make", "shapes"), [row[:2] for row in TEN], ids=lambda x: str(x))
+def test_ten_modules_give_equal_graphs_both_ways(make: Any, shapes: Any) -> None:
+    module = make()
+    followed, run = both_ways(module, *(torch.randn(2, *shape) for shape in shapes))
+    assert without_names_of_functions(followed, module) == without_names_of_functions(run, module)
+
+
+@pytest.mark.parametrize("module", [Dead(), Celled(["body.0", "body.1.1"])])
+def test_what_is_dead_and_what_is_a_cell_is_the_same_both_ways(module: nn.Module) -> None:
+    followed, run = both_ways(module, torch.randn(2, 4))
+    assert without_names_of_functions(followed, module) == without_names_of_functions(run, module)
+
+
+class Handwritten(nn.Module):
+    """Layers without layer objects: their parameters are still what they are in layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 3, 3, 3))
+        self.w, self.b = nn.Parameter(torch.randn(5, 4)), nn.Parameter(torch.randn(5))
+        self.weight, self.bias = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(5))
+        self.gain, self.offset = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+        self.token = nn.Parameter(torch.zeros(1, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.kernel, None, stride=(2, 1), padding=1, groups=1)
+        x = F.layer_norm(x.mean((2, 3)), (4,), self.gain, bias=self.offset)
+        x = x * self.weight + self.token
+        return F.linear(x, self.w, self.b) + self.bias
+
+
+def test_functions_own_the_parameters_that_they_read_as_layers_do() -> None:
+    module = Handwritten()
+    followed, run = both_ways(module, torch.randn(2, 3, 6, 6))
+    assert without_names_of_functions(followed, module) == without_names_of_functions(run, module)
+    roles = {p.name: (n.kind, p.role) for n in run.nodes for p in n.parameters}
+    assert roles == {
+        "kernel": ("conv", "weight"),
+        "gain": ("norm", "scale"),
+        "offset": ("norm", "shift"),
+        "weight": ("parameter", "scale"),
+        "token": ("parameter", "other"),
+        "w": ("linear", "weight"),
+        "b": ("linear", "bias"),
+        "bias": ("parameter", "bias"),
+    }
+    (conv,) = (node for node in run.nodes if node.kind == "conv")
+    assert (conv.kernel, conv.stride, conv.dilation) == ((3, 3), (2, 1), (1, 1))
+    assert conv.inputs == (0,)
+    assert run.macs == 4 * 3 * 6 * 27 + 20
+
+
+# --- what only a run can read -------------------------------------------------------------------
+
+
+class ByValue(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x) if x.sum() > 0 else self.down(x)
+
+
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.places = nn.Embedding(11, 4), nn.Embedding(6, 4)
+        self.register_buffer("numbers", torch.arange(6))
+        self.core = nn.LSTM(4, 3, batch_first=True)
+
+    def forward(self, *, ids: Tensor, mask: Tensor | None = None) -> dict[str, Any]:
+        x = self.table(ids) + self.places(self.numbers[: ids.shape[1]])
+        if mask is not None:
+            x = x * mask[..., None]
+        _, (hidden, _) = self.core(x)
+        return {"hidden": hidden[-1], "length": ids.shape[1]}
+
+
+class Assigns(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.zeros(len(x), 4)
+        out[:, :2] = self.inner(x)
+        return torch.cat([out, out.relu_()], 1)
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+    name: str = "answer"
+
+
+class Wrapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, **more: Any) -> Answer:
+        return Answer(self.inner(x))
+
+
+def kinds(graph: Graph) -> list[str]:
+    return [node.kind for node in graph.nodes]
+
+
+def test_a_branch_on_values_is_the_one_that_the_example_takes() -> None:
+    for sign, used in ((1, "up"), (-1, "down")):
+        graph = graph_of(ByValue(), sign * torch.ones(1, 4))
+        assert graph.reader == "run"
+        assert [n.path for n in graph.nodes] == ["input0", used]
+
+
+def test_keyword_inputs_token_ids_and_tables_of_places() -> None:
+    ids = torch.randint(0, 11, (3, 5))
+    graph = graph_of(Tokens(), {"ids": ids, "mask": torch.ones(3, 5)})
+    assert kinds(graph)[:3] == ["input", "input", "embedding"]
+    assert [n.path for n in graph.nodes if n.kind == "input"] == ["ids", "mask"]
+    assert graph.unwritten == ()
+    assert graph.nodes[graph.outputs[0]].path == "core"
+    assert graph.nodes[graph.outputs[0]].shape == (5, 3)
+    assert "multiply" not in kinds(graph_of(Tokens(), {"ids": ids}))
+
+
+def test_what_is_assigned_into_a_tensor_reaches_the_output() -> None:
+    graph = graph_of(Assigns(), torch.randn(2, 4))
+    assert kinds(graph) == ["input", "linear", "constant", "other", "relu", "concat"]
+    assert graph.nodes[3].inputs == (2, 1)
+
+
+def test_inputs_of_every_form() -> None:
+    image, vector = torch.randn(1, 3, 6, 6), torch.randn(1, 5)
+    by_position = graph_of(TwoInputs(), (image, vector))
+    by_name = graph_of(TwoInputs(), {"x": image, "y": vector})
+    assert by_position.reader == by_name.reader == "torch.fx"
+    assert [n.path for n in by_name.nodes[:2]] == ["x", "y"]
+    assert kinds(by_name) == kinds(by_position)
+    assert graph_of(Wrapped(), torch.randn(2, 4)).params == 10
+    assert graph_of(Wrapped(), (torch.randn(2, 4),)).reader == "run"
+
+
+def test_windows_folded_into_the_batch_count_for_one_example() -> None:
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x.reshape(-1, 4, 3)).reshape(x.shape)
+
+    for batch in (1, 2):
+        graph = graph_of(Windows(), torch.randn(batch, 8, 3))
+        assert graph.nodes[2] == Node(
+            "linear", "fc", (1,), (2, 4, 3), graph.nodes[2].parameters
+        )  # fmt: skip
+        assert graph.macs == 8 * 9
+
+
+# --- a module is as it was ----------------------------------------------------------------------
+
+
+class Meddler(nn.Module):
+    """Its forward changes whatever it can reach."""
+
+    def __init__(self, follow: bool) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.drop, self.calls, self.seen = nn.Dropout(0.5), 0, [1]
+        self.register_buffer("total", torch.zeros(1))
+        self.memory = {"a": 1}
+        self.follow = follow
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.follow and bool(x.sum() == torch.inf):
+            return x
+        self.calls += 1
+        self.seen.append(2)
+        self.memory["b"] = x
+        self.total.add_(1)
+        self.made = torch.ones(1)
+        random.random()
+        np.random.rand()
+        self.conv.weight.data.mul_(1 if self.follow else 2)
+        self.conv.register_forward_hook(lambda *_: None)
+        self.train()
+        return self.drop(self.norm(self.conv(x))) + torch.rand(1)
+
+
+def digest(module: nn.Module) -> str:
+    """Return a digest of everything that a module is and of all random states."""
+    parts: list[Any] = [torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()]
+    for path, part in module.named_modules():
+        for name, value in sorted(vars(part).items()):
+            held = {k: id(v) for k, v in value.items()} if isinstance(value, dict) else value
+            parts.append((path, name, held))
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    parts += [(n, id(t), t.requires_grad, t.detach().tolist()) for n, t in tensors]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("follow", [True, False], ids=["fx", "run"])
+def test_reading_leaves_no_trace(follow: bool, training: bool) -> None:
+    torch.manual_seed(0)
+    module = Meddler(follow).train(training)
+    module.norm.eval()
+    module.conv.weight.requires_grad_(False)
+    module.conv.register_forward_pre_hook(lambda *_: None)
+    example = torch.randn(1, 3, 6, 6)
+    before, image = digest(module), example.clone()
+    graph = graph_of(module, example)
+    assert graph.reader == ("torch.fx" if follow else "run")
+    assert {"conv", "norm"} <= set(kinds(graph))
+    assert digest(module) == before
+    assert torch.equal(example, image)
+
+
+def test_an_example_is_not_written_into() -> None:
+    class Writes(ByValue):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.add_(1))
+
+    example = torch.ones(2, 4)
+    assert graph_of(Writes(), example).reader == "run"
+    assert torch.equal(example, torch.ones(2, 4))
+
+
+def test_a_failed_reading_leaves_no_trace_either() -> None:
+    module = ByValue()
+    before = digest(module), nn.Module.__call__, nn.Module.__getattr__
+    with pytest.raises(GraphError, match="ByValue does not run on an example of shape"):
+        graph_of(module, torch.ones(2, 7))
+    assert (digest(module), nn.Module.__call__, nn.Module.__getattr__) == before
+
+
+@pytest.mark.parametrize(
+    ("module", "example", "words"),
+    [
+        (nn.Linear(4, 2), 3, "example is of type int; expected a tensor, a tuple"),
+        (nn.Linear(4, 2), [torch.ones(2, 4)], "example is of type list"),
+        (nn.Linear(4, 2), (), "holds no tensor"),
+        (nn.Linear(4, 2), torch.ones(2, 3), r"Linear does not run on an example of shape \(2, 3\)"),
+        (Nothing(), torch.ones(2), "Nothing returns no tensor"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_a_line(module: Any, example: Any, words: str) -> None:
+    with pytest.raises(GraphError, match=words) as caught:
+        graph_of(module, example)
+    assert "\n" not in str(caught.value)
