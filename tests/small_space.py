@@ -94,4 +94,4 @@ def examples(count: int, seed: int = 0) -> Examples:
 def batches(count: int = 64, size: int = 16, *, seed: int = 0, **options: Any) -> Batches:
     """Return batches of :func:`examples`."""
     made = examples(count, seed)
-    return Batches(examples=made, batch_size=size, normalisation=Normalisation.of(made), **options)
+    return Batches(examples=made, batch_size=size, encoding=Normalisation.of(made), **options)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from hypernas.errors import GraphError
 from hypernas.files import replacing, write_json, write_tensors
-from hypernas.standalone import source_of
+from hypernas.standalone import Inputs, source_of
 from hypernas.tasks import Outputs
 
 TOLERANCE = 1e-4
@@ -48,7 +48,8 @@ def export(
         example: a batch (n, ...) of inputs.
         about: what is known of the network, as JSON. ``model.py`` takes from it ``input_shape`` (of
             one example; default: that of ``example``), ``classes`` (their names), ``normalisation``
-            ({"mean": [...], "std": [...]} of the channels, or the two lists, or None) and
+            ({"mean": [...], "std": [...]} of the channels, or the two lists, or None), for texts
+            ``vocabulary`` and for tables ``columns`` (as :mod:`hypernas.data` measures them), and
             ``summary``, a text for its docstring.
 
     Returns:
@@ -157,7 +158,15 @@ def _source(network: nn.Module, example: Tensor, about: dict[str, Any]) -> str:
         input_shape=tuple(about.get("input_shape") or example.shape[1:]),
         classes=[str(name) for name in about.get("classes") or ()],
         normalisation=tuple(normalisation) if normalisation else None,
+        inputs=_inputs(about),
     )
+
+
+def _inputs(about: dict[str, Any]) -> Inputs:
+    """Return what the network is given, before it is encoded."""
+    if about.get("columns"):
+        return "rows"
+    return about["vocabulary"]["unit"] if about.get("vocabulary") else "images"
 
 
 def _summary(about: dict[str, Any]) -> str:

@@ -79,6 +79,13 @@ def described(data: DataRecord) -> dict[str, Any]:
     return {name: getattr(data, name) for name in names}
 
 
+def _encoded(data: DataRecord) -> dict[str, Any]:
+    """Return how inputs become what a network reads, under the name of the kind."""
+    kinds = ("normalisation", "vocabulary", "columns")
+    found = {kind: msgspec.to_builtins(getattr(data, kind)) for kind in kinds}
+    return {kind: value for kind, value in found.items() if value is not None}
+
+
 def is_exported(place: Workplace, final: Final) -> bool:
     """Say whether ``best/`` holds these weights."""
     done = place.folder / "export.json"
@@ -97,7 +104,7 @@ def export_network(place: Workplace, network: Network | Scaled, final: Final) ->
         "data": data.name,
         "classes": list(data.classes),
         "input_shape": list(data.input_shape),
-        "normalisation": msgspec.to_builtins(data.normalisation),
+        **_encoded(data),
         "params": network.params,
         "macs": network.macs,
         "source": network.source,

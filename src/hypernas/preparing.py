@@ -30,6 +30,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
     began = time.perf_counter()
     config = place.config
     place.data = place.record_data()
+    place.space.require(place.signature)
     _say_data(place, voice)
     given = config.given(place.fit_batches.batches_per_epoch)
     counted = given.keys() == set(COUNTS)

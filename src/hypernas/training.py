@@ -83,7 +83,7 @@ class Trainer:
         *,
         seed: int,
     ) -> None:
-        self.module = module.to(fit.images.device)
+        self.module = module.to(fit.inputs.device)
         if fit.channels_last:
             self.module.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         self.fit = fit

@@ -14,17 +14,19 @@ import msgspec
 import torch
 from torch import Tensor
 
-from hypernas import hypernets, samplers
+from hypernas import hypernets, samplers, tasks
 from hypernas.candidate import Candidate, Candidates
 from hypernas.config import Config, Plan
 from hypernas.data import (
     Augmentation,
     Batches,
     Dataset,
+    Columns,
     Examples,
     Normalisation,
     Splits,
     load,
+    Vocabulary,
     split,
 )
 from hypernas.errors import ConfigError, RunError
@@ -39,7 +41,7 @@ from hypernas.samplers import Sampler
 from hypernas.scoring import Scorer
 from hypernas.spaces import Space, find
 from hypernas.survey import Draws, Survey, biggest, survey
-from hypernas.tasks import Classification, Signature
+from hypernas.tasks import Signature, Task
 from hypernas.training import Recipe
 
 SCORE_BATCH = 250
@@ -60,7 +62,6 @@ class Workplace:
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
-        self.task = Classification()
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -98,20 +99,24 @@ class Workplace:
 
     def record_data(self) -> DataRecord:
         """Load the data and say what there is to remember of it."""
-        splits = self.splits
+        splits, config = self.splits, self.config
+        encoding = self.dataset.encoding(splits.fit, unit=config.tokens, length=config.text_length)
         return DataRecord(
             name=self.dataset.name,
             fingerprint=self.dataset.fingerprint,
-            input_shape=self.dataset.signature.input_shape,
+            input_shape=encoding.shape(splits.fit),
             classes=self.dataset.classes,
             fit=len(splits.fit),
             validation=len(splits.validation),
             test=len(splits.test),
             skipped=len(self.dataset.skipped),
-            normalisation=Normalisation.of(splits.fit),
             augmentation=self._augmentation(),
             views=splits.fit.views,
         )
+            task=splits.fit.task,
+            normalisation=encoding if isinstance(encoding, Normalisation) else None,
+            vocabulary=encoding if isinstance(encoding, Vocabulary) else None,
+            columns=encoding if isinstance(encoding, Columns) else None,
 
     def _augmentation(self) -> Augmentation:
         """Return what was asked for, else what suits the data.
@@ -119,7 +124,12 @@ class Workplace:
         Photographs may be mirrored; grey images are often digits or letters, which may not, but
         the clothes of Fashion-MNIST and the objects of ModelNet may.
         """
-        config, shape = self.config, self.dataset.signature.input_shape
+        config, shape = self.config, self.dataset.train.shape
+        if self.dataset.train.kind != "images":
+            for name in ("flip", "crop", "cutout"):
+                if getattr(config, name):
+                    raise ConfigError(f"--{name} is for images; leave it out for {config.data}")
+            return Augmentation()
         mirrored = shape[0] == 3 or self.dataset.name in MIRRORED
         return Augmentation(
             flip=mirrored if config.flip is None else config.flip,
@@ -130,7 +140,12 @@ class Workplace:
     @property
     def signature(self) -> Signature:
         """Shape of an example and number of classes."""
-        return Signature(input_shape=self.data.input_shape, outputs=len(self.data.classes))
+        return self.data.signature
+
+    @property
+    def task(self) -> Task:
+        """How outputs are judged: as the labels of the data ask for."""
+        return tasks.of(self.data.task)
 
     @cached_property
     def space(self) -> Space:
@@ -224,7 +239,7 @@ class Workplace:
         return Batches(
             examples=examples,
             batch_size=size,
-            normalisation=self.data.normalisation,
+            encoding=self.data.encoding,
             augmentation=self.data.augmentation if augment else None,
             device=self.config.device,
             channels_last=len(self.data.input_shape) == 3,

@@ -41,7 +41,7 @@ def test_scale_is_that_of_train_and_test_together(load):
     dark = {"test_images": np.ones((1, 5, 7)), "test_labels": np.array([1])}
     dataset = load(images=BYTES.astype(float), labels=LABELS, **dark)
     assert dataset.test is not None
-    assert dataset.test.images.max() == 1
+    assert dataset.test.inputs.max() == 1
 
 
 @pytest.mark.parametrize(

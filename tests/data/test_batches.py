@@ -21,8 +21,8 @@ PLAIN = Normalisation(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 ALL = Augmentation(flip=True, crop=2, cutout=3)
 
 
-def batches(*, batch_size=4, normalisation=NORMAL, **options) -> Batches:
-    return Batches(examples=EXAMPLES, batch_size=batch_size, normalisation=normalisation, **options)
+def batches(*, batch_size=4, encoding=NORMAL, **options) -> Batches:
+    return Batches(examples=EXAMPLES, batch_size=batch_size, encoding=encoding, **options)
 
 
 def test_normalisation_is_the_mean_and_deviation_in_0_to_1():
@@ -80,7 +80,7 @@ def test_draws_cover_their_ranges_and_differ_by_image():
 
 
 def test_nothing_to_augment_is_nothing_changed():
-    images, labels = batches(augmentation=Augmentation(), normalisation=PLAIN).random(0, "fit", 0)
+    images, labels = batches(augmentation=Augmentation(), encoding=PLAIN).random(0, "fit", 0)
     assert torch.equal(images, torch.from_numpy(RAW)[labels].float())
 
 
@@ -128,7 +128,7 @@ def test_fewer_examples_than_a_batch():
 
 
 def test_in_order_and_fixed_show_all_without_augmentation():
-    stream = batches(augmentation=ALL, normalisation=PLAIN)
+    stream = batches(augmentation=ALL, encoding=PLAIN)
     parts = list(stream.in_order())
     assert [len(labels) for _, labels in parts] == [4] * 5 + [3]
     assert torch.equal(torch.cat([x for x, _ in parts]), torch.from_numpy(RAW).float())
@@ -153,7 +153,7 @@ def test_layout_and_type():
 def test_read_only_arrays_are_taken():
     frozen = RAW.copy()
     frozen.flags.writeable = False
-    stream = Batches(examples=Examples(frozen, np.arange(23)), batch_size=2, normalisation=NORMAL)
+    stream = Batches(examples=Examples(frozen, np.arange(23)), batch_size=2, encoding=NORMAL)
     assert len(stream) == 23
 
 
@@ -161,6 +161,6 @@ def test_what_cannot_be_batched():
     with pytest.raises(DataError, match="batches of 0 from 23 examples"):
         batches(batch_size=0)
     with pytest.raises(DataError, match="normalisation is of 1 channels, the images have 3"):
-        batches(normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
+        batches(encoding=Normalisation(mean=(0.5,), std=(0.5,)))
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"crop": -1}, Augmentation)

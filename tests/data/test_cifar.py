@@ -23,10 +23,10 @@ def test_cifar10(tmp_path, draw, form):
     found = data.load(str(tmp_path))
     assert (found.name, found.classes) == ("cifar10", CIFAR10_NAMES)
     expected = np.concatenate([rows[stem] for stem in STEMS]).reshape(-1, 3, 32, 32)
-    assert np.array_equal(found.train.images, expected)
+    assert np.array_equal(found.train.inputs, expected)
     assert np.array_equal(found.train.labels, np.tile(np.arange(COUNT) % 10, 5))
     assert found.test is not None
-    assert np.array_equal(found.test.images, rows["test_batch"].reshape(-1, 3, 32, 32))
+    assert np.array_equal(found.test.inputs, rows["test_batch"].reshape(-1, 3, 32, 32))
     assert found.signature.input_shape == (3, 32, 32)
 
 
@@ -36,10 +36,10 @@ def test_cifar100_takes_the_fine_labels(tmp_path, draw, form):
     found = data.load(str(tmp_path))
     assert found.name == "cifar100"
     assert found.classes[7] == "kind7"
-    assert np.array_equal(found.train.images, rows["train"].reshape(-1, 3, 32, 32))
+    assert np.array_equal(found.train.inputs, rows["train"].reshape(-1, 3, 32, 32))
     assert found.train.labels.tolist() == [i % 100 for i in range(200)]
     assert found.test is not None
-    assert np.array_equal(found.test.images, rows["test"].reshape(-1, 3, 32, 32))
+    assert np.array_equal(found.test.inputs, rows["test"].reshape(-1, 3, 32, 32))
 
 
 def test_both_versions_are_the_same_data(tmp_path):

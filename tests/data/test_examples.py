@@ -17,15 +17,15 @@ LABELS = np.array([0, 1, 0, 1])
 def test_take_is_a_copy_in_order():
     few = Examples(IMAGES, LABELS).take(np.array([3, 0]))
     assert few.labels.tolist() == [1, 0]
-    assert np.array_equal(few.images, IMAGES[[3, 0]])
-    assert not np.shares_memory(few.images, IMAGES)
+    assert np.array_equal(few.inputs, IMAGES[[3, 0]])
+    assert not np.shares_memory(few.inputs, IMAGES)
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (IMAGES.astype(float), LABELS, "images are float64"),
-        (IMAGES[0], LABELS, r"images are uint8 \(1, 2, 3\)"),
+        (IMAGES.astype(float), LABELS, "inputs are float64"),
+        (IMAGES[0], LABELS, r"inputs are uint8 \(1, 2, 3\)"),
         (IMAGES, LABELS[:3], r"labels are int64 \(3,\)"),
         (IMAGES, LABELS.astype(np.int32), "labels are int32"),
     ],

@@ -18,7 +18,7 @@ def test_pixels_and_labels(tmp_path, make_folder):
     assert dataset.signature.input_shape == (3, 6, 5)
     assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     expected = np.asarray(Image.open(root / "dog" / "1.png")).transpose(2, 0, 1)
-    assert np.array_equal(dataset.train.images[4], expected)
+    assert np.array_equal(dataset.train.inputs[4], expected)
 
 
 def test_train_and_test(tmp_path, make_folder):
@@ -35,7 +35,7 @@ def test_greys_stay_grey_unless_one_is_coloured(tmp_path, make_folder):
     Image.new("RGB", (5, 6), (9, 8, 7)).save(root / "dog" / "colour.png")
     dataset = data.load(str(root))
     assert dataset.signature.input_shape == (3, 6, 5)
-    assert dataset.train.images[-1, :, 0, 0].tolist() == [9, 8, 7]
+    assert dataset.train.inputs[-1, :, 0, 0].tolist() == [9, 8, 7]
 
 
 def test_hidden_and_other_files_are_ignored(tmp_path, make_folder):
@@ -107,7 +107,7 @@ def test_damaged_image(tmp_path, make_folder, damage):
     assert dataset.skipped == (str(path),)
     assert dataset.train.labels.tolist() == [0, 0, 1, 1, 1]
     expected = np.asarray(Image.open(root / "cat" / "2.png")).transpose(2, 0, 1)
-    assert np.array_equal(dataset.train.images[1], expected)
+    assert np.array_equal(dataset.train.inputs[1], expected)
 
 
 def test_skipping_a_whole_class(tmp_path, make_folder):
@@ -148,15 +148,15 @@ def test_what_memory_has_no_room_for(tmp_path, make_folder, monkeypatch):
     plain = data.load(str(root))
     monkeypatch.setattr(storage, "free_memory", lambda: 100)
     nameless = data.load(str(root))
-    assert isinstance(nameless.train.images, np.memmap)
+    assert isinstance(nameless.train.inputs, np.memmap)
     cached = data.load(str(root), cache=tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
     monkeypatch.setattr("hypernas.data.folder.read_image", None)  # not decoded again
     again = data.load(str(root), cache=tmp_path / "cache")
     assert len({d.fingerprint for d in (plain, nameless, cached, again)}) == 1
     few = again.train.take(np.array([4, 0]))
-    assert np.array_equal(few.images, plain.train.images[[4, 0]])
-    assert isinstance(few.images, np.memmap)
+    assert np.array_equal(few.inputs, plain.train.inputs[[4, 0]])
+    assert isinstance(few.inputs, np.memmap)
 
 
 def test_cache_knows_changed_files_and_forgets_damaged_ones(tmp_path, make_folder, monkeypatch):

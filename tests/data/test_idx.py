@@ -20,7 +20,7 @@ def test_folder(tmp_path, make_idx, zipped):
     assert dataset.name == "mine"
     assert dataset.signature.input_shape == (1, 4, 3)
     assert dataset.classes == tuple("0123456789")
-    assert dataset.train.images.flags.writeable
+    assert dataset.train.inputs.flags.writeable
 
 
 def test_dotted_names_and_no_test_set(tmp_path, make_idx):

@@ -37,7 +37,7 @@ def write(folder, images, train, val=None, *, flat=False):
 def test_arrays(tmp_path, images, flat, first):
     found = data.load(str(write(tmp_path, images, LABELS + first, flat=flat)))
     assert found.name == "imagenet32"
-    assert np.array_equal(found.train.images, images)
+    assert np.array_equal(found.train.inputs, images)
     assert found.train.labels.tolist() == LABELS.tolist()
     assert found.test is not None
     assert found.test.labels.tolist() == LABELS[:20].tolist()
@@ -90,7 +90,7 @@ def test_pickled_batches(tmp_path, images):
         )
     write_batch(tmp_path / "val_data", data=rows[:20], labels=(LABELS[:20] + 1).tolist())
     found = data.load(str(tmp_path))
-    assert np.array_equal(found.train.images, images)
+    assert np.array_equal(found.train.inputs, images)
     assert found.train.labels.tolist() == LABELS.tolist()
     same = tmp_path / "arrays"
     same.mkdir()

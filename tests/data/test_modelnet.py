@@ -23,7 +23,7 @@ def test_rotations_are_views_of_one_example(tmp_path, draw):
     assert found.name == "modelnet10"
     assert found.signature.input_shape == (1, 8, 8, 8)
     assert (found.train.views, len(found.train), len(found.classes)) == (12, 20, 10)
-    assert np.array_equal(found.train.images, voxels["train"] * 255)
+    assert np.array_equal(found.train.inputs, voxels["train"] * 255)
     normal = Normalisation.of(found.train)
     assert normal.mean == pytest.approx((voxels["train"].mean(),))
     assert normal.std == pytest.approx((voxels["train"].std(),))
@@ -34,7 +34,7 @@ def test_splits_keep_an_object_together(tmp_path, draw):
     splits = data.split(data.load(str(tmp_path)), seed=0, validation_share=0.3)
     assert (splits.fit.views, splits.validation.views) == (12, 12)
     seen = [
-        {view.tobytes() for view in p.images.reshape(-1, 8, 8, 8)}
+        {view.tobytes() for view in p.inputs.reshape(-1, 8, 8, 8)}
         for p in (splits.fit, splits.validation)
     ]
     assert not seen[0] & seen[1]
@@ -44,7 +44,7 @@ def test_batches_show_one_view_drawn_and_measure_all(tmp_path, draw):
     voxels = write_modelnet(tmp_path, draw)
     train = data.load(str(tmp_path)).train
     plain = Normalisation(mean=(0.0,), std=(1 / 255,))
-    batches = data.Batches(examples=train, batch_size=20, normalisation=plain)
+    batches = data.Batches(examples=train, batch_size=20, encoding=plain)
     views = torch.from_numpy(voxels["train"]).flatten(2)
     which = []
     for step in range(3):

@@ -27,12 +27,12 @@ def test_digits():
     digits = data.load("digits")
     assert digits.signature.input_shape == (1, 8, 8)
     assert (len(digits.train), digits.test, digits.signature.outputs) == (1797, None, 10)
-    assert digits.train.images.max() == 255
+    assert digits.train.inputs.max() == 255
     assert data.load("digits").fingerprint == digits.fingerprint
 
 
 def test_image_size_resizes_arrays_too():
-    assert data.load("digits", image_size=14).train.images.shape == (1797, 1, 14, 14)
+    assert data.load("digits", image_size=14).train.inputs.shape == (1797, 1, 14, 14)
     with pytest.raises(DataError, match="--image-size 0"):
         data.load("digits", image_size=0)
 

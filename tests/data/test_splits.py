@@ -18,7 +18,7 @@ COUNTS = st.lists(st.integers(3, 60), min_size=2, max_size=5)
 
 def numbers(examples: Examples) -> list[int]:
     """Return which examples of the toy data these are."""
-    high, low = examples.images[:, 0, 0, 0].astype(int), examples.images[:, 0, 0, 1]
+    high, low = examples.inputs[:, 0, 0, 0].astype(int), examples.inputs[:, 0, 0, 1]
     return (high * 256 + low).tolist()
 
 

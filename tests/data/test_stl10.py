@@ -20,26 +20,26 @@ def images(tmp_path, draw, monkeypatch):
 def test_images_stand_upright_and_stay_in_their_file(tmp_path, images):
     found = data.load(str(tmp_path))
     assert found.name == "stl10"
-    assert np.array_equal(found.train.images, images["train"])
-    assert isinstance(found.train.images, np.memmap)
+    assert np.array_equal(found.train.inputs, images["train"])
+    assert isinstance(found.train.inputs, np.memmap)
     assert found.train.labels.tolist() == [i % 10 for i in range(40)]
     assert found.test is not None
-    assert np.array_equal(found.test.images, images["test"])
+    assert np.array_equal(found.test.inputs, images["test"])
     assert found.classes[3] == "animal3"
     plain = data.Examples(images["train"], found.train.labels)
     assert Normalisation.of(found.train) == Normalisation.of(plain)
     batches = data.Batches(
-        examples=found.test, batch_size=7, normalisation=Normalisation.of(plain), channels_last=True
+        examples=found.test, batch_size=7, encoding=Normalisation.of(plain), channels_last=True
     )
     shown = np.concatenate([x.numpy() for x, _ in batches.in_order()])
-    unit = (images["test"] / 255 - np.reshape(batches.normalisation.mean, (3, 1, 1))) / np.reshape(
-        batches.normalisation.std, (3, 1, 1)
+    unit = (images["test"] / 255 - np.reshape(batches.encoding.mean, (3, 1, 1))) / np.reshape(
+        batches.encoding.std, (3, 1, 1)
     )
     assert np.allclose(shown, unit, atol=1e-4)
 
 
 def identities(examples):
-    return {image.tobytes() for image in np.ascontiguousarray(examples.images)}
+    return {image.tobytes() for image in np.ascontiguousarray(examples.inputs)}
 
 
 @pytest.mark.parametrize("fold", [0, 3, 9])
@@ -47,7 +47,7 @@ def test_a_fold_does_not_leak(tmp_path, images, fold):
     found = data.load(f"{tmp_path}:{fold}")
     assert found.name == f"stl10:{fold}"
     chosen = sorted((np.arange(20) + 2 * fold) % 40)
-    assert np.array_equal(found.train.images, images["train"][chosen])
+    assert np.array_equal(found.train.inputs, images["train"][chosen])
     splits = data.split(found, seed=0, validation_share=0.3)
     parts = [identities(p) for p in (splits.fit, splits.validation, splits.test)]
     assert [len(part) for part in parts] == [len(splits.fit), len(splits.validation), 20]

@@ -76,7 +76,7 @@ def test_normalisation_is_of_channels_over_all_views():
     views = RAW.reshape(27, 2, -1) / 255
     assert normal.mean == pytest.approx(views.mean(axis=(0, 2)))
     assert normal.std == pytest.approx(views.std(axis=(0, 2)))
-    images, _ = Batches(examples=VIEWED, batch_size=6, normalisation=normal).fixed(torch.arange(9))
+    images, _ = Batches(examples=VIEWED, batch_size=6, encoding=normal).fixed(torch.arange(9))
     expected = (views.reshape(9, 3, 2, -1)[:, 0] - np.array(normal.mean)[:, None]) / np.array(
         normal.std
     )[:, None]
@@ -87,7 +87,7 @@ def test_any_step_is_had_without_the_ones_before_and_augmented_too():
     stream = Batches(
         examples=VIEWED,
         batch_size=4,
-        normalisation=Normalisation.of(VIEWED),
+        encoding=Normalisation.of(VIEWED),
         augmentation=Augmentation(flip=True, crop=1, cutout=2),
     )
     walked = [stream.random(5, "fit", step) for step in range(6)]
@@ -100,7 +100,7 @@ def test_examples_know_their_views():
     assert VIEWED.shape == (2, 5, 4, 3)
     few = VIEWED.take(np.array([4, 2]))
     assert (few.views, few.shape) == (3, VIEWED.shape)
-    assert np.array_equal(few.images, RAW[[4, 2]])
+    assert np.array_equal(few.inputs, RAW[[4, 2]])
     with pytest.raises(DataError, match="6 channels do not divide into 4 views"):
         Examples(RAW, LABELS, views=4)
     dataset = data.Dataset("a", VIEWED, None, ("a", "b", "c"))
@@ -119,7 +119,7 @@ class Score(nn.Module):
 @pytest.mark.parametrize("batch", [1, 4, 100])
 def test_measuring_averages_probabilities_over_views(batch):
     normal = Normalisation.of(VIEWED)
-    batches = Batches(examples=VIEWED, batch_size=batch, normalisation=normal)
+    batches = Batches(examples=VIEWED, batch_size=batch, encoding=normal)
     found = measure(Score(), batches, Classification())
     probabilities = Score()(torch.cat([x for x, _ in batches.in_order()])).softmax(1)
     mean = probabilities.view(9, 3, 3).mean(1)
@@ -170,5 +170,5 @@ def test_large_arrays_are_the_same(tmp_path, save, monkeypatch):
         large = data.load(str(tmp_path / "solids.npz"))
         assert large.fingerprint == read.fingerprint
         mapped = save is np.savez or not memory
-        assert isinstance(large.train.images, np.memmap) == mapped
-        assert np.array_equal(large.train.take(np.array([3, 1])).images, RAW[[3, 1], :1])
+        assert isinstance(large.train.inputs, np.memmap) == mapped
+        assert np.array_equal(large.train.take(np.array([3, 1])).inputs, RAW[[3, 1], :1])

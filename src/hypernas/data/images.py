@@ -86,12 +86,12 @@ def resized(examples: Examples, size: int, folder: Path | None = None) -> Exampl
             f"--image-size {size} is for images, not for volumes of {shape}; leave it out, or "
             "store the volumes in another size"
         )
-    count, channels, *sides = examples.images.shape
+    count, channels, *sides = examples.inputs.shape
     if sides == [size, size]:
         return examples
     images = allocate((count, channels, size, size), folder)
     for index in np.ndindex(count, channels):
-        images[index] = resize(Image.fromarray(examples.images[index]), size)
+        images[index] = resize(Image.fromarray(examples.inputs[index]), size)
     return Examples(images, examples.labels, examples.views)
 
 

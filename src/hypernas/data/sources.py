@@ -19,6 +19,7 @@ from hypernas.data.formats import FORMATS, Found, recognised, require_folds
 from hypernas.data.idx import holds_idx, load_idx
 from hypernas.data.images import resized
 from hypernas.data.places import home, places
+from hypernas.data.rows import SUFFIXES, load_rows
 from hypernas.errors import DataError
 
 FASHION_CLASSES = (
@@ -197,7 +198,11 @@ def _load_path(path: Path, options: Options) -> Dataset:
         return load_idx(path) if holds_idx(path) else load_folder(path, options)
     if path.suffix.lower() == ".npz":
         return load_npz(path)
-    raise DataError(f"{path} is neither a folder nor an .npz file; {HINT}")
+    if path.suffix.lower() in SUFFIXES:
+        return load_rows(path)
+    raise DataError(
+        f"{path} is neither a folder nor a file of .npz, {' or '.join(SUFFIXES)}; {HINT}"
+    )
 
 
 def _resized(dataset: Dataset, size: int, cache: Path | None) -> Dataset:

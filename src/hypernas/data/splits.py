@@ -13,7 +13,7 @@ from hypernas.randomness import numpy_rng
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Disjoint examples with every class in each."""
+    """Disjoint examples with every class in each, where each example has one."""
 
     fit: Examples
     """to train hypernetworks and finalists on"""
@@ -45,8 +45,8 @@ def split(
     """
     shares = [validation_share] if dataset.test is not None else [validation_share, test_share]
     _require_shares(shares)
-    labels = dataset.train.labels
-    counts = np.bincount(labels, minlength=len(dataset.classes))
+    labels = dataset.train.strata
+    counts = np.bincount(labels, minlength=len(_strata(dataset)))
     _require_counts(dataset, counts, len(shares) + 1)
     quotas = _quotas(counts, len(shares) + 1, max_examples)
     chosen: list[list[np.ndarray]] = [[] for _ in range(len(shares) + 1)]
@@ -60,6 +60,11 @@ def split(
     return Splits(fit=parts[-1], validation=parts[0], test=test)
 
 
+def _strata(dataset: Dataset) -> tuple[str, ...]:
+    """Return the names of the groups that are split evenly: of all where examples have no class."""
+    return dataset.classes if dataset.train.labels.ndim == 1 else ("any",)
+
+
 def _require_shares(shares: list[float]) -> None:
     if not (all(share > 0 for share in shares) and sum(shares) < 1):
         raise DataError(
@@ -70,7 +75,8 @@ def _require_shares(shares: list[float]) -> None:
 
 def _require_counts(dataset: Dataset, counts: np.ndarray, needed: int) -> None:
     """Refuse a class with fewer than ``needed`` training examples or none in the test set."""
-    for name, count in zip(dataset.classes, counts, strict=True):
+    names = _strata(dataset)
+    for name, count in zip(names, counts, strict=True):
         if count < needed:
             raise DataError(
                 f"class {name!r} of {dataset.name} has {count} training examples, but {needed} are "
@@ -78,8 +84,8 @@ def _require_counts(dataset: Dataset, counts: np.ndarray, needed: int) -> None:
             )
     if dataset.test is None:
         return
-    tested = np.bincount(dataset.test.labels, minlength=len(dataset.classes))
-    for name, count in zip(dataset.classes, tested, strict=True):
+    tested = np.bincount(dataset.test.strata, minlength=len(names))
+    for name, count in zip(names, tested, strict=True):
         if count == 0:
             raise DataError(
                 f"class {name!r} of {dataset.name} has no example in the test set, but 1 is "

@@ -28,9 +28,16 @@ BUILT_IN = {
     "anytime": "hypernas.spaces.anytime:anytime",
     "cell": "hypernas.spaces.cell:cell",
     "memory-bank": "hypernas.spaces.memory_bank:memory_bank",
+    "detector": "hypernas.spaces.detector:detector",
     "nas-bench-201": "hypernas.spaces.nas_bench_201:nas_bench_201",
+    "mlp": "hypernas.spaces.mlp:mlp",
 }
+    "segmentation": "hypernas.spaces.segmentation:segmentation",
+    "text": "hypernas.spaces.text:text",
 
+
+USUAL = ("images", "classification")
+"""what built-in spaces read that say nothing else, and the task"""
 
 @dataclass(frozen=True)
 class Space:

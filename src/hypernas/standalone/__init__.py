@@ -1,5 +1,6 @@
 """A network as one file of plain PyTorch, for people who want it without this library."""
 
-from hypernas.standalone.template import Normalisation, source_of
+from hypernas.standalone.preprocessing import Inputs, Normalisation
+from hypernas.standalone.template import source_of
 
-__all__ = ["Normalisation", "source_of"]
+__all__ = ["Inputs", "Normalisation", "source_of"]

@@ -31,8 +31,15 @@ class Reading:
         return self.root.get_submodule(path)
 
 
-def read(module: nn.Module, input_shape: Sequence[int]) -> Reading:
+def read(
+    module: nn.Module, input_shape: Sequence[int], dtype: torch.dtype = torch.float32
+) -> Reading:
     """Trace ``module``, which is changed: places that share an activation get one each.
+
+    Args:
+        module: the network.
+        input_shape: of one example.
+        dtype: of the inputs.
 
     Raises:
         GraphError: torch.fx cannot follow the module, or it cannot take such inputs.
@@ -42,7 +49,9 @@ def read(module: nn.Module, input_shape: Sequence[int]) -> Reading:
     try:
         graph = reader.trace(module)
         drop_dead(graph, module)
-        ShapeProp(fx.GraphModule(module, graph)).propagate(torch.zeros(2, *input_shape))
+        ShapeProp(fx.GraphModule(module, graph)).propagate(
+            torch.zeros(2, *input_shape, dtype=dtype)
+        )
     except Exception as error:  # whatever the user's own forward raises
         words = str(error).strip().split("\n")[0]
         raise GraphError(

@@ -18,11 +18,9 @@ from torch import nn
 
 from hypernas.standalone.classes import Folder
 from hypernas.standalone.literals import literal
+from hypernas.standalone.preprocessing import EXAMPLES, Inputs, Normalisation, preprocess
 from hypernas.standalone.reading import read
 from hypernas.standalone.wrapping import WIDTH, wrapped
-
-Normalisation = tuple[Sequence[float], Sequence[float]]
-"""mean and standard deviation of each channel, on the scale where black is 0 and white is 1"""
 
 
 def source_of(
@@ -32,6 +30,7 @@ def source_of(
     input_shape: Sequence[int],
     classes: Sequence[str],
     normalisation: Normalisation | None,
+    inputs: Inputs = "images",
 ) -> str:
     """Return the Python source that rebuilds ``module`` as it computes in eval mode.
 
@@ -41,20 +40,25 @@ def source_of(
     Args:
         input_shape: of one example, without the batch: (channels, height, width) for images.
         normalisation: what ``preprocess`` takes from and divides images by, or None.
+        inputs: what ``preprocess`` takes; for words and rows it reads ``architecture.json``, where
+            the vocabulary or the columns are.
 
     Raises:
         GraphError: torch.fx cannot follow the module, or it holds a layer that cannot be printed.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        reading = read(copy.deepcopy(module).cpu().eval(), input_shape)
+        kind = torch.int64 if inputs in ("words", "bytes", "numbers") else torch.float32
+        reading = read(copy.deepcopy(module).cpu().eval(), input_shape, kind)
         written = "\n\n\n".join(Folder(reading).classes())
+    function = preprocess(inputs, normalisation, len(input_shape) - 1)
     return _FILE.format(
         docstring=_docstring(docstring),
-        imports=_imports(written),
+        imports=_imports(written + function),
         classes="\n".join(wrapped(f"CLASSES = {literal(list(classes))}")),
         input_shape=literal(tuple(input_shape)),
         network=written,
-        preprocess=_preprocess(normalisation, len(input_shape) - 1),
+        preprocess=function,
+        example=EXAMPLES[inputs],
     )
 
 
@@ -69,10 +73,7 @@ INPUT_SHAPE = {input_shape}  # of one example, without the batch
 {network}
 
 
-def preprocess(images: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 images (n, *INPUT_SHAPE) into the floats that the network expects."""
 {preprocess}
-
 
 def build() -> Network:
     """Return the network with weights as they are before training."""
@@ -90,9 +91,8 @@ def load(path: str = "model.safetensors") -> Network:
 
 if __name__ == "__main__":
     network = load()
-    images = torch.zeros(1, *INPUT_SHAPE, dtype=torch.uint8)
     with torch.no_grad():
-        outputs = network(preprocess(images))
+        outputs = network(preprocess({example}))
     exits = outputs if isinstance(outputs, tuple) else (outputs,)
     count = sum(parameter.numel() for parameter in network.parameters())
     print(f"{{count:,}} parameters, output", *(tuple(output.shape) for output in exits))
@@ -109,8 +109,10 @@ def _docstring(text: str) -> str:
 def _imports(written: str) -> str:
     """Return the import lines that the classes need, in isort's order."""
     standard = {
+        "import json": r"\bjson\.",
         "import math": r"\bmath\.",
         "import operator": r"\boperator\.",
+        "import re": r"\bre\.",
         "from collections import OrderedDict": r"\bOrderedDict\(",
     }
     lines = [line for line, use in standard.items() if re.search(use, written)]
@@ -118,17 +120,3 @@ def _imports(written: str) -> str:
     if re.search(r"\bF\.", written):
         lines.append("from torch.nn import functional as F")
     return "\n".join(lines)
-
-
-def _preprocess(normalisation: Normalisation | None, axes: int) -> str:
-    """Return the lines that normalise each channel of images, or volumes, of so many ``axes``."""
-    if normalisation is None:
-        return "    return images.float() / 255"
-    mean, std = (literal([float(v) for v in values]) for values in normalisation)
-    ones = ", 1" * axes
-    lines = [
-        f"    mean = torch.tensor({mean}, device=images.device).view(-1{ones})",
-        f"    std = torch.tensor({std}, device=images.device).view(-1{ones})",
-        "    return (images.float() / 255 - mean) / std",
-    ]
-    return "\n".join(short for line in lines for short in wrapped(line))

@@ -6,7 +6,7 @@ Shapes: B examples a batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,23 +14,48 @@ from torch import Tensor
 from hypernas.results import Struct
 
 
-class Signature(Struct, frozen=True):
+class Signature(Struct, frozen=True, repr_omit_defaults=True):
     """What a search space must know of the data: ``data.input_shape`` and ``data.outputs``."""
 
     input_shape: tuple[int, ...]
     """shape of one example without the batch: (channels, height, width) for images,
-    (channels, depth, height, width) for volumes"""
+    (channels, depth, height, width) for volumes, (length,) for texts, (columns,) for tables"""
     outputs: int
-    """number of values the network returns for an example: the classes"""
+    """the classes K. For classification a network returns (B, K) logits, for segmentation (B, K,
+    rows, columns) and for detection (B, 5 + K, rows, columns), see :mod:`hypernas.tasks`"""
+    vocabulary: int | None = None
+    """of texts: the network reads integers from 0 (padding) to this less one; None is floats"""
+    task: str = "classification"
+    """name of the task"""
+
+    @property
+    def inputs(self) -> Literal["images", "texts", "tables"]:
+        """What an example is; volumes count as images."""
+        if self.vocabulary is not None:
+            return "texts"
+        return "tables" if len(self.input_shape) == 1 else "images"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the inputs."""
+        return torch.float32 if self.vocabulary is None else torch.int64
 
     def example_input(self, batch: int = 2) -> Tensor:
         """Return a batch of noise that traces and exports a module, the same each time."""
         generator = torch.Generator().manual_seed(0)
+        if self.vocabulary is not None:
+            shape = (batch, *self.input_shape)
+            return torch.randint(self.vocabulary, shape, generator=generator)
         return torch.randn(batch, *self.input_shape, generator=generator)
 
 
 Outputs = Tensor | tuple[Tensor, ...]
 """what a module returns: a tensor, or a tuple of exits ordered by cost with the last one final"""
+
+
+def exits(outputs: Outputs) -> tuple[Tensor, ...]:
+    """Return all exits."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def final(outputs: Outputs) -> Tensor:
