@@ -77,6 +77,27 @@ class Space:
         """Values for the option ``preset``, from the smallest to the largest; most have none."""
         return getattr(self.function, "presets", ())
 
+    def require(self, data: Signature) -> None:
+        """Refuse data that the space is not for.
+
+        A function says what it is for by an attribute ``reads``: what examples are, and the task.
+        Built-in ones without it read images and classify; those of users may read everything.
+
+        Raises:
+            SpaceError: says which spaces are for such data.
+        """
+        usual = USUAL if self.name in BUILT_IN else None
+        reads = getattr(self.function, "reads", usual)
+        given = (data.inputs, data.task)
+        if reads in (None, given):
+            return
+        known = [(name, getattr(_load(name), "reads", USUAL)) for name in BUILT_IN]
+        fitting = [name for name, what in known if what == given] or ["FILE.py:FUNCTION"]
+        raise SpaceError(
+            f"space {self.name!r} is for {reads[1]} of {reads[0]}, and the data ask for "
+            f"{given[1]} of {given[0]}; give --space {' or '.join(fitting)}"
+        )
+
     def with_options(self, **changes: Any) -> Space:
         """Return the same space with other values for some options.
 
