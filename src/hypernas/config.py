@@ -107,17 +107,17 @@ class Config(Struct, frozen=True):
     """side to which images are brought, pixels"""
     skip_bad: bool = False
     """leave damaged images out instead of stopping"""
+    tokens: Literal["words", "bytes"] = "words"
+    """what texts are cut into"""
+    text_length: int | None = None
+    """words, or bytes, of a text that are read; by default what nine of ten texts have, at most 128
+    words or 512 bytes"""
     device: str = "cpu"
     """cpu, cuda, cuda:1, …"""
     precision: Literal["fp32", "bf16"] = "fp32"
     """number format of the networks while fitting, scoring and training"""
     workers: int | None = None
     """processes that score and train, one thread each; by default one a core, or 1 on a GPU"""
-    tokens: Literal["words", "bytes"] = "words"
-    """what texts are cut into"""
-    text_length: int | None = None
-    """words, or bytes, of a text that are read; by default what nine of ten texts have, at most 128
-    words or 512 bytes"""
     survey: int = 2000
     """architectures drawn first, to know the space: their sizes and what meets the limits"""
     threads: int | None = None
@@ -220,13 +220,13 @@ def check(config: Config) -> None:
         "train_rate",
         "examples",
         "image_size",
+        "text_length",
         "workers",
         "threads",
     )
     for name in positive:
         _require(config, name, lambda value: value > 0, "more than 0")
     for name in ("steps", "best_epochs", "crop", "cutout"):
-        "text_length",
         _require(config, name, lambda value: value >= 0, "0 or more")
     _require(config, "anneal", lambda value: 0 <= value <= 1, "0 to 1")
     _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")

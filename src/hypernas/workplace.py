@@ -20,13 +20,13 @@ from hypernas.config import Config, Plan
 from hypernas.data import (
     Augmentation,
     Batches,
-    Dataset,
     Columns,
+    Dataset,
     Examples,
     Normalisation,
     Splits,
-    load,
     Vocabulary,
+    load,
     split,
 )
 from hypernas.errors import ConfigError, RunError
@@ -112,11 +112,11 @@ class Workplace:
             skipped=len(self.dataset.skipped),
             augmentation=self._augmentation(),
             views=splits.fit.views,
-        )
             task=splits.fit.task,
             normalisation=encoding if isinstance(encoding, Normalisation) else None,
             vocabulary=encoding if isinstance(encoding, Vocabulary) else None,
             columns=encoding if isinstance(encoding, Columns) else None,
+        )
 
     def _augmentation(self) -> Augmentation:
         """Return what was asked for, else what suits the data.
