@@ -27,17 +27,17 @@ SpaceFunction: TypeAlias = Callable[..., nn.Module]
 BUILT_IN = {
     "anytime": "hypernas.spaces.anytime:anytime",
     "cell": "hypernas.spaces.cell:cell",
-    "memory-bank": "hypernas.spaces.memory_bank:memory_bank",
     "detector": "hypernas.spaces.detector:detector",
-    "nas-bench-201": "hypernas.spaces.nas_bench_201:nas_bench_201",
+    "memory-bank": "hypernas.spaces.memory_bank:memory_bank",
     "mlp": "hypernas.spaces.mlp:mlp",
-}
+    "nas-bench-201": "hypernas.spaces.nas_bench_201:nas_bench_201",
     "segmentation": "hypernas.spaces.segmentation:segmentation",
     "text": "hypernas.spaces.text:text",
-
+}
 
 USUAL = ("images", "classification")
 """what built-in spaces read that say nothing else, and the task"""
+
 
 @dataclass(frozen=True)
 class Space:
