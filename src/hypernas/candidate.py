@@ -51,7 +51,7 @@ class Candidate:
     @cached_property
     def graph(self) -> Graph:
         """The computation graph, which graph hypernetworks read."""
-        return read_graph(self.module, self.data.input_shape)
+        return read_graph(self.module, self.data.input_shape, dtype=self.data.dtype)
 
     @cached_property
     def params(self) -> int:
@@ -166,7 +166,7 @@ def _candidate(
 ) -> Candidate:
     graph = None
     if not getattr(module, "whole", False):  # else the space vouches that nothing in it is dead
-        graph = read_graph(module, data.input_shape)
+        graph = read_graph(module, data.input_shape, dtype=data.dtype)
         module = prune(module, graph)
     norms = [n for n in module.modules() if isinstance(n, _BatchNorm) and n.track_running_stats]
     for layer in module.modules():
@@ -194,7 +194,7 @@ def build_network(space: Space, choices: Architecture, data: Signature, *, seed:
     """
     with _own_random_numbers(derived_seed(seed, "initialisation")):
         module = space.build(Replay(choices), data)
-    return prune(module, read_graph(module, data.input_shape))
+    return prune(module, read_graph(module, data.input_shape, dtype=data.dtype))
 
 
 @contextlib.contextmanager
