@@ -18,7 +18,7 @@ from hypernas import training
 from hypernas.candidate import build_network
 from hypernas.data import Augmentation
 from hypernas.tasks import Classification
-from hypernas.training import Recipe, Trainer, measure
+from hypernas.training import Recipe, Trainer, measure, measure_exits
 
 CHOICES = {"width": 6, "depth": 1, "layer0.op": "conv", "layer0.kernel": 3, "heads": ["plain"]}
 
@@ -139,3 +139,39 @@ def test_rate_rises_once_and_falls_once(steps: int) -> None:
     assert factors[:peak] == sorted(factors[:peak])
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
     assert max(factors) == 1.0
+
+
+class TwoExits(nn.Module):
+    """Two linear classifiers, of which the second adds to the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(36, 4), nn.Linear(36, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        value = self.first(x.flatten(1))
+        return value, value + self.second(x.flatten(1))
+
+
+def test_the_losses_of_exits_are_summed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CLIP", 1e9)
+    torch.manual_seed(0)
+    module, data, task = TwoExits(), batches(32), Classification()
+    images, targets = data.random(0, "train", 0)
+    losses = [nn.functional.cross_entropy(o, targets) for o in module(images)]
+    expected = torch.autograd.grad(losses[0] + losses[1], list(module.parameters()))
+    made = Trainer(module, data, task, Recipe(epochs=1, batch=32), tmp_path, seed=0)
+    made.advance(made.optimiser())
+    for parameter, gradient in zip(module.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_exits_are_measured_beside_silence() -> None:
+    torch.manual_seed(0)
+    module, data = TwoExits(), batches(40, 16)
+    reached = measure_exits(module, data, Classification())
+    last = measure(module, data, Classification())
+    assert len(reached.measures) == 3
+    assert reached.measures[2] == pytest.approx(last.accuracy)
+    assert reached.losses[2].mean().item() == pytest.approx(last.loss)
+    assert reached.measures[0] == pytest.approx(0.25)

@@ -134,6 +134,7 @@ def _line(place: Workplace, candidate: Candidate, reached: Score) -> ScoredLine:
         score=reached.score,
         interval=reached.interval,
         score_accuracy=reached.score_accuracy,
+        curve=reached.curve,
         params=candidate.params,
         macs=candidate.macs,
         warnings=warnings,

@@ -17,6 +17,7 @@ from hypernas.flags import (
     SamplerOptions,
     Shape,
     Size,
+    SizeRange,
     SpaceOptions,
 )
 from hypernas.results import Limits, Struct
@@ -44,6 +45,11 @@ class Config(Struct, frozen=True):
     """most parameters a network may have"""
     max_macs: Size | None = None
     """most multiply-accumulates for one example"""
+    budgets: SizeRange | None = None
+    """range of budgets, in MACs, over which networks with early exits are scored; by default from
+    the cheapest to the dearest exit of the survey"""
+    budget_scale: Literal["linear", "log"] = "linear"
+    """budgets are equally likely by their MACs, or by the logarithm of these"""
     minutes: float = 30.0
     """wall-clock time of the whole run, in minutes; counts that are given stand, the others follow
     from what is left of it"""
@@ -234,6 +240,11 @@ def check(config: Config) -> None:
     _require(config, "train_batch", lambda value: value >= 2, "2 or more")
     for name in ("score_images", "statistics_images"):
         _require(config, name, lambda value: value >= 2, "2 or more")
+    if config.budgets is not None and not 0 < config.budgets[0] < config.budgets[1]:
+        raise ConfigError(
+            f"--budgets {config.budgets[0]} {config.budgets[1]}: expected the least, 1 or more, "
+            "and then the most"
+        )
     import torch  # late, so that the command line can show its help without it
 
     if config.steps is not None and config.fit_epochs is not None:

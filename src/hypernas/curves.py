@@ -51,13 +51,11 @@ class Budgets(Struct, frozen=True):
 
     def place(self, macs: float) -> float:
         """Return the share of the budgets that are less than ``macs``."""
-        if macs <= self.low:
-            return 0.0
+        if macs <= self.low or macs >= self.high:
+            return float(macs > self.low)
         if self.scale == "linear":
-            place = (macs - self.low) / (self.high - self.low)
-        else:
-            place = math.log(macs / self.low) / math.log(self.high / self.low)
-        return min(place, 1.0)
+            return (macs - self.low) / (self.high - self.low)
+        return math.log(macs / self.low) / math.log(self.high / self.low)
 
     def grid(self, count: int = STEPS) -> np.ndarray:
         """Return budgets from low to high, evenly by the scale, (count,)."""

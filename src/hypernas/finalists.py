@@ -76,7 +76,10 @@ def _picks(
             score = place.score([candidate])[0]
         else:
             score = Score(
-                score=known.score, interval=known.interval, score_accuracy=known.score_accuracy
+                score=known.score,
+                interval=known.interval,
+                score_accuracy=known.score_accuracy,
+                curve=known.curve,
             )
         yield Pick(
             choices=candidate.choices,
@@ -120,6 +123,7 @@ def _network(place: Workplace, pick: Pick, plan: Plan) -> Network:
         score=pick.score.score,
         interval=pick.score.interval,
         score_accuracy=pick.score.score_accuracy,
+        curve=pick.score.curve,
         val_accuracy=_mean([training.val_accuracy for training in done]),
         test_accuracy=_mean([t.test_accuracy for t in done if t.test_accuracy is not None]),
         seeds=done,

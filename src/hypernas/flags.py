@@ -71,6 +71,13 @@ _SIZE = PrimitiveConstructorSpec(
     is_instance=lambda value: isinstance(value, int),
     str_from_instance=lambda value: [str(value)],
 )
+_SIZES = PrimitiveConstructorSpec(
+    nargs=2,
+    metavar="LEAST MOST, e.g. 200k 20M",
+    instance_from_str=lambda texts: (parse_size(texts[0]), parse_size(texts[1])),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [str(size) for size in value],
+)
 _SHAPE = PrimitiveConstructorSpec(
     nargs=1,
     metavar="CHANNELS,HEIGHT,WIDTH",
@@ -89,6 +96,7 @@ _OPTIONS = PrimitiveConstructorSpec(
 )
 
 Size: TypeAlias = Annotated[int, _SIZE]
+SizeRange: TypeAlias = Annotated[tuple[int, int], _SIZES]
 SpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="set")]
 FitSpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="fit-set")]
 OtherOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS]

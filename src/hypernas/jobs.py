@@ -11,12 +11,14 @@ from torch import nn
 
 from hypernas.candidate import build_network
 from hypernas.choices import identity
+from hypernas.curves import Budgets
+from hypernas.data import Batches
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.net2net import State, grown
 from hypernas.randomness import derived_seed
-from hypernas.results import Struct, Training
+from hypernas.results import Struct, TrainedExit, Training
 from hypernas.scoring import BLOCK, Score
-from hypernas.training import Recipe, Trainer, measure
+from hypernas.training import Recipe, Trainer, measure, measure_exits
 from hypernas.workplace import MEASURE_BATCH, Workplace
 
 GOING_ON = 0.5
@@ -92,10 +94,36 @@ class Train(Struct, frozen=True, tag="train"):
             test_accuracy=measure(module, test, place.task, precision=recipe.precision).accuracy,
             seconds=trained.seconds,
         )
+        if place.budgets is not None:
+            result = self._over_budgets(place, place.budgets, module, test, result)
         write_tensors(folder / "weights.safetensors", module.state_dict())
         write_json(folder / "result.json", result)
         trainer.checkpoint.unlink(missing_ok=True)
         return result
+
+    def _over_budgets(
+        self, place: Workplace, budgets: Budgets, module: nn.Module, test: Batches, result: Training
+    ) -> Training:
+        """Return a result with the curve of its exits, and with means over the budgets.
+
+        Which exit answers within a budget is decided on the validation split.
+        """
+        macs = [0, *place.candidates.of(self.choices).exit_macs]
+        precision = place.config.precision
+        val = measure_exits(module, place.validation_batches, place.task, precision=precision)
+        tested = measure_exits(module, test, place.task, precision=precision)
+        val_losses = val.losses.mean(1).tolist()
+        every = zip(macs, val.measures, val_losses, tested.measures, strict=True)
+        curve = [
+            TrainedExit(macs=cost, val_accuracy=right, val_loss=loss, test_accuracy=on_test)
+            for cost, right, loss, on_test in every
+        ]
+        shares = budgets.shares(macs, val.measures)
+        means = {
+            name: sum(share * getattr(e, name) for share, e in zip(shares, curve, strict=True))
+            for name in ("val_accuracy", "val_loss", "test_accuracy")
+        }
+        return msgspec.structs.replace(result, curve=curve, **means)
 
     def _first(self, place: Workplace, recipe: Recipe) -> nn.Module:
         """Return the network with the weights that it starts with."""

@@ -125,6 +125,8 @@ def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
     example = place.candidates.of(known.drawn[0].choices)
     if example.graph.segments == 1 and place.config.hypernet != "shared":
         voice.say("the space marks no cells: the hypernetwork reads each network as one flat graph")
+    if place.budgets is not None:
+        voice.say(f"scores and accuracies are means over budgets of {place.budgets}")
 
 
 def _say_fit_space(place: Workplace, voice: Voice) -> None:

@@ -1,22 +1,26 @@
-"""Trains a network for real: the same recipe for all that are compared, resumable at any step."""
+"""Trains a network for real: the same recipe for all that are compared, resumable at any step.
+
+All exits of a network are trained together (MSDNet, arXiv 1703.09844).
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from hypernas.curves import Reached, gathered, judge_exits
 from hypernas.data import Augmentation, Batches
 from hypernas.files import read_tensors, write_tensors
 from hypernas.precision import autocast
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct
-from hypernas.tasks import Task
+from hypernas.tasks import Outputs, Task
 
 CHECKPOINT_SECONDS = 10.0
 CLIP = 5.0
@@ -142,6 +146,8 @@ class Trainer:
         with autocast(images.device, self.recipe.precision):
             outputs = self.module(images)
         loss = self.task.loss(outputs, targets)
+        if isinstance(outputs, tuple):  # the sum over the exits, as MSDNet learns
+            loss = loss * len(outputs)
         optimiser.zero_grad(set_to_none=True)
         if loss.requires_grad:  # a network without parameters has nothing to learn
             loss.backward()
@@ -179,13 +185,30 @@ def measure(
 
     An example of several views is judged by the mean of their probabilities.
     """
-    module.eval()
-    judged = []
-    for images, targets in batches.in_order():
-        with autocast(images.device, precision):
-            outputs = module(images)
-        judged.append(task.judge(task.over_views(outputs, batches.views), targets))
+    answered = _answered(module, batches, precision)
+    judged = [task.judge(task.over_views(o, batches.views), targets) for o, targets in answered]
     return Measured(
         accuracy=task.reached([each.evidence for each in judged]),
         loss=torch.cat([each.losses for each in judged]).mean().item(),
     )
+
+
+@torch.no_grad()
+def measure_exits(
+    module: nn.Module, batches: Batches, task: Task, *, precision: str = "fp32"
+) -> Reached:
+    """Return what silence, and then each exit, reaches over all examples; as :func:`measure`."""
+    answered = _answered(module, batches, precision)
+    judged = [judge_exits(task, outputs, t, views=batches.views) for outputs, t in answered]
+    return gathered(task, judged)
+
+
+def _answered(
+    module: nn.Module, batches: Batches, precision: str
+) -> Iterator[tuple[Outputs, Tensor]]:
+    """Yield the outputs of ``module`` by its own statistics for each batch, and the targets."""
+    module.eval()
+    for inputs, targets in batches.in_order():
+        with autocast(inputs.device, precision):
+            outputs = module(inputs)
+        yield outputs, targets

@@ -17,6 +17,7 @@ from torch import Tensor
 from hypernas import hypernets, samplers, tasks
 from hypernas.candidate import Candidate, Candidates
 from hypernas.config import Config, Plan
+from hypernas.curves import Budgets
 from hypernas.data import (
     Augmentation,
     Batches,
@@ -225,6 +226,27 @@ class Workplace:
             )
 
     @cached_property
+    def budgets(self) -> Budgets | None:
+        """The budgets over which networks are judged; None judges by the last exit alone.
+
+        Raises:
+            ConfigError: a scale is given, and there is nothing to which it could apply.
+        """
+        config = self.config
+        span = config.budgets
+        surveyed = "survey" in vars(self) or (self.folder / "survey.json").exists()
+        if span is None and surveyed:  # a branch has no survey, and its run's budgets
+            span = self.survey.exit_range
+        if span is not None:
+            return Budgets(low=span[0], high=span[1], scale=config.budget_scale)
+        if config.budget_scale != "linear":
+            raise ConfigError(
+                f"--budget-scale {config.budget_scale}: the networks of space {config.space} have "
+                "one exit; leave it out, or give --budgets"
+            )
+        return None
+
+    @cached_property
     def biggest(self) -> Candidate:
         """The biggest network that fits, as far as it is found; that takes a while."""
         return biggest(self.candidates, self.survey, self.config.limits, seed=self.config.seed)
@@ -322,6 +344,7 @@ class Workplace:
             images=self.config.score_images,
             seed=self.config.seed,
             precision=self.config.precision,
+            budgets=self.budgets,
             statistics=self.statistics,
         )
 

@@ -1,0 +1,104 @@
+"""A run over networks with early exits, from the survey to what a person takes away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from conftest import RUN
+
+from hypernas.config import Config, check
+from hypernas.curves import Budgets
+from hypernas.errors import ConfigError
+from hypernas.jobs import Train
+from hypernas.runs import Run
+from hypernas.training import measure_exits
+from hypernas.workplace import MEASURE_BATCH, Workplace
+
+CONFIG = msgspec.structs.replace(
+    RUN, space="anytime", options={"width": 4, "nodes": [3, 2], "exits": 0.5}, survey=40, trials=24,
+    steps=20, finalists=1, seeds=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; only to be read."""
+    made = tmp_path_factory.mktemp("anytime") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hypernas.survey.MOST_CHANGES", 20)
+        patch.setattr("hypernas.exporting.ONNX_PACKAGES", ("no such package",))  # it takes long
+        Run.start(made, CONFIG, quiet=True).everything()
+    return made
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    return Run.open(folder, quiet=True)
+
+
+def test_budgets_are_those_of_the_survey(run: Run) -> None:
+    exits = [macs for architecture in run.place.survey.drawn for macs in architecture.exits]
+    assert run.place.budgets == Budgets(low=min(exits), high=max(exits))
+    given = msgspec.structs.replace(run.config, budgets=(5000, 9000), budget_scale="log")
+    assert Workplace(run.folder, given).budgets == Budgets(low=5000, high=9000, scale="log")
+
+
+def test_scores_are_means_over_the_budgets(run: Run) -> None:
+    budgets = run.place.budgets
+    assert budgets is not None
+    assert len(run.scored) == CONFIG.trials
+    for one in run.scored:
+        macs, scores = [e.macs for e in one.curve], [e.score for e in one.curve]
+        assert macs == [0, *run.place.candidates.of(one.choices).exit_macs]
+        assert one.score == pytest.approx(budgets.mean(macs, scores))
+    assert run.result.best.curve
+
+
+def test_accuracies_are_means_over_the_budgets_by_the_validation_split(run: Run) -> None:
+    place, final = run.place, run.best.final
+    budgets = place.budgets
+    assert budgets is not None
+    (training,) = run.result.biggest.seeds
+    job = Train(choices=run.result.biggest.choices, seed=0, epochs=training.epochs)
+    assert job.known(place) == training
+    macs = [e.macs for e in training.curve]
+    shares = budgets.shares(macs, [e.val_accuracy for e in training.curve])
+    for name in ("val_accuracy", "test_accuracy", "val_loss"):
+        values = [getattr(e, name) for e in training.curve]
+        expected = sum(s * v for s, v in zip(shares, values, strict=True))
+        assert getattr(training, name) == pytest.approx(expected)
+    test = place.batches(place.splits.test, MEASURE_BATCH)
+    for batches, name in ((place.validation_batches, "val"), (test, "test")):
+        reached = measure_exits(run.best.module, batches, place.task).measures
+        costs = [0, *run.place.candidates.of(run.best.choices).exit_macs]
+        if name == "val":
+            shares = budgets.shares(costs, reached)
+        expected = sum(s * v for s, v in zip(shares, reached, strict=True))
+        assert getattr(final, f"{name}_accuracy") == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_branch_has_the_budgets_of_its_run(run: Run) -> None:
+    from hypernas.branches import branch
+
+    space = run.place.space.with_options(width=6)
+    place = branch(run.place, "scaled/x", space)
+    assert place.budgets == run.place.budgets
+    assert not place.folder.exists()
+
+
+def test_budgets_that_cannot_be(tmp_path: Path) -> None:
+    for given in ((0, 10), (10, 10), (20, 10)):
+        with pytest.raises(ConfigError, match="--budgets"):
+            check(msgspec.structs.replace(CONFIG, budgets=given))
+    with pytest.raises(ConfigError, match="--budget-scale log: the networks of space cell"):
+        Run.start(tmp_path / "run", msgspec.structs.replace(RUN, budget_scale="log"), quiet=True)
+
+
+def test_budgets_on_the_command_line() -> None:
+    import tyro
+
+    found = tyro.cli(Config, args=["digits", "--budgets", "200k", "20M"])
+    assert found.budgets == (200_000, 20_000_000)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Config) == found
