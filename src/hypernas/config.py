@@ -38,7 +38,7 @@ class Config(Struct, frozen=True):
     fit_options: FitSpaceOptions = {}
     """options of the space that differ while the hypernetwork is trained, such as nodes=7"""
     hypernet: str = "ghn"
-    """hypernetwork: ghn, smash, or shared for plain weight sharing"""
+    """hypernetwork: ghn, ghn2, ghn3 (ghn3:s is larger), smash, or shared for plain weight sharing"""
     hypernet_options: HypernetOptions = {}
     """options of the hypernetwork, such as rounds=5"""
     max_params: Size | None = None

@@ -123,7 +123,7 @@ def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
         f"median {short(params[len(params) // 2])}; {share:.0%} of it meets the limits"
     )
     example = place.candidates.of(known.drawn[0].choices)
-    if example.graph.segments == 1 and place.config.hypernet != "shared":
+    if example.graph.segments == 1 and place.config.hypernet == "ghn":
         voice.say("the space marks no cells: the hypernetwork reads each network as one flat graph")
     if place.budgets is not None:
         voice.say(f"scores and accuracies are means over budgets of {place.budgets}")

@@ -8,28 +8,42 @@ candidates pass at once; every piece of a weight has coordinates of its own, so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hypernas.candidate import Candidate
 from hypernas.errors import ConfigError
-from hypernas.hypernets import operators
-from hypernas.hypernets.decoder import Decoder, Tensors, tensors_of
-from hypernas.hypernets.hypernet import Hypernet, Weights
-from hypernas.hypernets.propagation import Propagation, Segment, plan
+from hypernas.hypernets import layout, operators
+from hypernas.hypernets.decoder import PerKind, Pieces
+from hypernas.hypernets.graph_hypernet import GraphHypernet, Tables
+from hypernas.hypernets.layout import Aggregation, Passing, Scheme, Segment
+from hypernas.hypernets.operators import OperatorGraph
+from hypernas.hypernets.propagation import POSITIONS, Cell, News, Propagation
+
+Stacking = Literal["passed", "shared", "own-passed", "own", "position", "flat"]
+NEWS: dict[Stacking, News] = {"passed": "passed", "own-passed": "passed", "position": "position"}
 
 
-class GHN(Hypernet):
+class GHN(GraphHypernet):
     """Graph hypernetwork: message passing over the operators, then an MLP writes their weights.
 
     Args:
         state: size of an operator's state (16, 32 or 64; the paper has 32).
         hidden: hidden units of the MLP that writes the weights (the paper has 64).
         rounds: rounds of message passing in each cell (the paper has 5).
-        scheme: order of the updates.
+        scheme: order of the updates, forward-backward or synchronous.
+        aggregation: of messages, sum, mean or max.
+        update: cell that takes messages in, gru, lstm or plain.
+        depth: layers of the MLP that writes the weights (the paper has 2).
+        mlp: whether one MLP is shared by all operations, or each kind has its own.
+        stacking: how the cells of a network follow each other. ``passed``: all cells share the
+            message passing, and hear the mean state of the one before; ``shared``: they hear
+            nothing; ``own-passed``, ``own``: likewise, each with message passing of its own;
+            ``position``: they share it and hear a learned vector for their position; ``flat``:
+            there are no cells, the network is one graph.
+        norms: whether scales and shifts of norms are written; else they stay 1 and 0.
     """
 
     def __init__(
@@ -37,38 +51,38 @@ class GHN(Hypernet):
         state: int = 32,
         hidden: int = 64,
         rounds: int = 2,
-        scheme: Literal["forward-backward", "synchronous"] = "forward-backward",
+        scheme: Scheme = "forward-backward",
+        aggregation: Aggregation = "sum",
+        update: Cell = "gru",
+        depth: int = 2,
+        mlp: Literal["shared", "kind"] = "shared",
+        stacking: Stacking = "passed",
+        norms: bool = True,
     ) -> None:
-        super().__init__()
-        if min(state, hidden) < 1 or rounds < 0:
+        super().__init__(most=operators.MOST, flat=stacking == "flat", norms=norms)
+        if min(state, hidden) < 1 or rounds < 0 or depth < 2:
             raise ConfigError(
-                f"GHN got state={state}, hidden={hidden}, rounds={rounds}; "
-                "expected sizes of 1 or more and rounds of 0 or more"
+                f"GHN got state={state}, hidden={hidden}, rounds={rounds}, depth={depth}; expected "
+                "sizes of 1 or more, rounds of 0 or more and a depth of 2 or more"
             )
+        self.passing = Passing(scheme, aggregation)
         self.embed = nn.Linear(operators.FEATURES, state)
-        self.propagation = Propagation(state, rounds, scheme)
-        self.decoder = Decoder(state, hidden)
+        self.propagation = Propagation(
+            state,
+            rounds,
+            self.passing,
+            cell=update,
+            news=NEWS.get(stacking, "none"),
+            networks=POSITIONS if stacking.startswith("own") else 1,
+        )
+        make = lambda: Pieces(state, hidden, depth)  # noqa: E731
+        self.decoder = make() if mlp == "shared" else PerKind(make)
 
-    def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
-        device = self.embed.weight.device
-        features, segments, tensors = _tables(candidates, device)
-        states = self.propagation(self.embed(features), segments)
-        weights: list[Weights] = [{} for _ in candidates]
-        for (owner, name), value in zip(tensors.names, self.decoder(states, tensors), strict=True):
-            weights[owner][name] = value
-        return weights
+    def reads(self) -> Hashable:
+        return self.passing
 
+    def structure(self, graph: OperatorGraph, device: torch.device) -> list[Segment]:
+        return layout.plan(graph, self.passing, device)
 
-Tables = tuple[torch.Tensor, list[Segment], Tensors]
-
-
-def _tables(candidates: Sequence[Candidate], device: torch.device) -> Tables:
-    """Return features, segments and tensors of the candidates; one alone is remembered."""
-    if len(candidates) == 1 and (GHN, device) in candidates[0].notes:
-        return candidates[0].notes[GHN, device]
-    graph = operators.side_by_side([operators.operators(c) for c in candidates])
-    features = torch.from_numpy(graph.features).to(device)
-    tables = features, plan(graph, device), tensors_of(candidates, graph, device)
-    if len(candidates) == 1:
-        candidates[0].notes[GHN, device] = tables
-    return tables
+    def states(self, tables: Tables) -> Tensor:
+        return self.propagation(self.embed(tables.features), tables.structure)

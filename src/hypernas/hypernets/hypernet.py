@@ -23,6 +23,8 @@ Weights: TypeAlias = dict[str, Tensor]
 
 BUILT_IN = {
     "ghn": "hypernas.hypernets.ghn:GHN",
+    "ghn2": "hypernas.hypernets.ghn2:GHN2",
+    "ghn3": "hypernas.hypernets.ghn3:GHN3",
     "smash": "hypernas.hypernets.smash:SMASH",
     "shared": "hypernas.hypernets.shared:SharedWeights",
 }
@@ -30,6 +32,8 @@ BUILT_IN = {
 
 EXAMPLE = "example"
 """argument of a hypernetwork whose shape depends on the space"""
+SIZE = "size"
+"""argument that may follow a hypernetwork's name: ghn3:s is ghn3 with size=s"""
 
 
 class Hypernet(nn.Module, ABC):
@@ -73,7 +77,7 @@ def make(
     """Return a new hypernetwork, initialised by ``seed``.
 
     Args:
-        name: which one.
+        name: which one, perhaps with its size: ``ghn3:s``.
         options: values for its arguments; text is read as their type.
         example: any candidate of the space, for those whose shape depends on it.
         seed: of the initialisation.
@@ -82,8 +86,7 @@ def make(
         ConfigError: no such hypernetwork or option, a value that it cannot have, or a space that it
             cannot read.
     """
-    kind = _load(name)
-    arguments = _converted(name, kind, options or {})
+    kind, arguments = _read(name, options or {})
     if EXAMPLE in inspect.signature(kind).parameters:
         if example is None:
             raise ConfigError(f"hypernetwork {name!r} needs a candidate of its space; give example")
@@ -99,7 +102,20 @@ def check(name: str, options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: no such hypernetwork or option, or a value of another type.
     """
-    _converted(name, _load(name), options)
+    _read(name, options)
+
+
+def _read(name: str, options: Mapping[str, Any]) -> tuple[type[Hypernet], dict[str, Any]]:
+    """Return the class and the arguments of a hypernetwork."""
+    plain, colon, size = name.partition(":")
+    kind = _load(plain)
+    if not colon:
+        return kind, _converted(plain, kind, options)
+    if SIZE not in inspect.signature(kind).parameters:
+        raise ConfigError(f"hypernetwork {plain!r} has no sizes, got {name!r}; give {plain}")
+    if options.get(SIZE, size) != size:
+        raise ConfigError(f"hypernetwork {name!r} got size={options[SIZE]} too; give one of them")
+    return kind, _converted(plain, kind, {SIZE: size, **options})
 
 
 def _load(name: str) -> type[Hypernet]:

@@ -2,7 +2,8 @@
 
 In the GHN paper (arXiv 1810.05749, 3.2) a node is an operator such as a separable convolution, with
 all its weights. Here an operator is found as a chain: operations each of which feeds only the next
-and is fed only by the one before. It makes graphs four to eight times smaller.
+and is fed only by the one before, with at most so many weighted operations. It makes graphs two to
+eight times smaller.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from hypernas.graph import KINDS, Graph, Node
 
 KERNELS = (1, 3, 5, 7)
 """kernel sizes with a feature of their own; larger ones share one"""
+BINS, OCTAVE = 72, 4
+"""numbers of channels fall into bins, four an octave; 0 is for none"""
+SIDES = 17
+"""kernel sizes of 1 to 15 have a bin each, larger ones share one; 0 is for none"""
 EXTRAS = ("dilated", "strided", "log channels", "log size", "members")
+FAR = 2**30
+"""longer than any path: there is none"""
+MOST = 4
+"""weighted operations in a chain, unless fewer are asked for"""
 FEATURES = len(KINDS) + 3 * (len(KERNELS) + 1) + len(EXTRAS)
 
 
@@ -29,6 +38,8 @@ class OperatorGraph:
     Attributes:
         members: for each operator the positions of its operations in the candidate's graph.
         features: what each operator is, float32 of shape (operators, FEATURES).
+        sizes: bins of the output channels, input channels, and kernel height and width of its first
+            weight or pooling window, int64 of shape (operators, 4).
         edges: pairs (source, target) within a segment, int64 of shape (edges, 2).
         fed: whether an operator takes a value from outside its segment, bool of shape (operators,).
         segment: of each operator, int64 of shape (operators,).
@@ -39,6 +50,7 @@ class OperatorGraph:
 
     members: tuple[tuple[int, ...], ...]
     features: np.ndarray
+    sizes: np.ndarray
     edges: np.ndarray
     fed: np.ndarray
     segment: np.ndarray
@@ -50,11 +62,18 @@ class OperatorGraph:
         return len(self.members)
 
 
-def operators(candidate: Candidate) -> OperatorGraph:
-    """Return the operator graph of a candidate; it is found once and remembered."""
-    if OperatorGraph not in candidate.notes:
-        candidate.notes[OperatorGraph] = _operators(candidate.graph)
-    return candidate.notes[OperatorGraph]
+def operators(candidate: Candidate, *, most: int = MOST, flat: bool = False) -> OperatorGraph:
+    """Return the operator graph of a candidate; it is found once and remembered.
+
+    Args:
+        candidate: whose graph is read.
+        most: weighted operations in an operator.
+        flat: the whole graph is one segment.
+    """
+    key = (OperatorGraph, most, flat)
+    if key not in candidate.notes:
+        candidate.notes[key] = _operators(candidate.graph, most, flat)
+    return candidate.notes[key]
 
 
 def side_by_side(graphs: Sequence[OperatorGraph]) -> OperatorGraph:
@@ -65,6 +84,7 @@ def side_by_side(graphs: Sequence[OperatorGraph]) -> OperatorGraph:
     return OperatorGraph(
         members=tuple(chain for graph in graphs for chain in graph.members),
         features=np.concatenate([graph.features for graph in graphs]),
+        sizes=np.concatenate([graph.sizes for graph in graphs]),
         edges=np.concatenate([g.edges + offset for g, offset in zip(graphs, offsets, strict=True)]),
         fed=np.concatenate([graph.fed for graph in graphs]),
         segment=np.concatenate([graph.segment for graph in graphs]),
@@ -74,12 +94,38 @@ def side_by_side(graphs: Sequence[OperatorGraph]) -> OperatorGraph:
     )
 
 
-def _operators(graph: Graph) -> OperatorGraph:
-    chain_of = _chains(graph)
+def distances(count: int, edges: np.ndarray) -> np.ndarray:
+    """Return the shortest path from each of ``count`` nodes (columns) to each (rows).
+
+    Args:
+        count: number of nodes.
+        edges: pairs (source, target), int64 (edges, 2); every source comes before its target.
+
+    Returns:
+        int32 of shape (count, count), FAR where there is no path.
+
+    >>> distances(3, np.array([[0, 1], [1, 2]]))[2].tolist()
+    [2, 1, 0]
+    """
+    found = np.full((count, count), FAR, dtype=np.int32)
+    sources: list[list[int]] = [[] for _ in range(count)]
+    for source, target in edges.tolist():
+        sources[target].append(source)
+    for node, before in enumerate(sources):
+        if before:
+            near = found[before].min(axis=0) if len(before) > 1 else found[before[0]]
+            np.minimum(near + 1, FAR, out=found[node])
+        found[node, node] = 0
+    return found
+
+
+def _operators(graph: Graph, most: int, flat: bool) -> OperatorGraph:
+    segments = [0 if flat else node.segment for node in graph.nodes]
+    chain_of = _chains(graph, segments, most)
     members: list[list[int]] = [[] for _ in range(max(chain_of) + 1)]
     for position, chain in enumerate(chain_of):
         members[chain].append(position)
-    segment = np.array([graph.nodes[chain[0]].segment for chain in members])
+    segment = np.array([segments[chain[0]] for chain in members])
     fed = np.zeros(len(members), dtype=bool)
     edges = set()
     for position, node in enumerate(graph.nodes):
@@ -93,6 +139,7 @@ def _operators(graph: Graph) -> OperatorGraph:
     return OperatorGraph(
         members=tuple(map(tuple, members)),
         features=np.stack([_features([graph.nodes[i] for i in chain]) for chain in members]),
+        sizes=np.array([_sizes([graph.nodes[i] for i in chain]) for chain in members]),
         edges=pairs,
         fed=fed,
         segment=segment,
@@ -102,21 +149,24 @@ def _operators(graph: Graph) -> OperatorGraph:
     )
 
 
-def _chains(graph: Graph) -> list[int]:
+def _chains(graph: Graph, segments: list[int], most: int) -> list[int]:
     """Return the chain of each node; chains are numbered in topological order of their heads."""
     consumers = graph.consumers()
     chain_of: list[int] = []
-    chains = 0
-    for node in graph.nodes:
+    weighted: list[int] = []  # in each chain
+    for position, node in enumerate(graph.nodes):
         sources = set(node.inputs)
         before = sources.pop() if len(sources) == 1 else None
         joins = (
             before is not None
             and len(consumers[before]) == 1
-            and graph.nodes[before].segment == node.segment
+            and segments[before] == segments[position]
+            and weighted[chain_of[before]] + node.weighted <= most
         )
-        chain_of.append(chain_of[before] if joins and before is not None else chains)
-        chains += not joins
+        if not joins:
+            weighted.append(0)
+        chain_of.append(chain_of[before] if joins and before is not None else len(weighted) - 1)
+        weighted[chain_of[-1]] += node.weighted
     return chain_of
 
 
@@ -153,6 +203,22 @@ def _features(nodes: list[Node]) -> np.ndarray:
     row[-2] = math.log2(max(math.prod(shape[1:]), 1)) / 8
     row[-1] = len(nodes) / 8
     return row
+
+
+def _sizes(nodes: list[Node]) -> tuple[int, int, int, int]:
+    """Return the bins of an operator's first weight, or else of its pooling window."""
+    for node in nodes:
+        shape = next((p.shape for p in node.parameters if p.role == "weight"), None)
+        if shape is None and not node.kernel:
+            continue
+        outputs, inputs, *kernel = shape or (1, 1, *node.kernel)
+        height, width = [*[1] * (2 - len(kernel)), *kernel[-2:]]
+        return _bin(outputs), _bin(inputs), min(height, SIDES - 1), min(width, SIDES - 1)
+    return 0, 0, 0, 0
+
+
+def _bin(channels: int) -> int:
+    return min(1 + round(OCTAVE * math.log2(max(channels, 1))), BINS - 1)
 
 
 def kernel_class(kernel: tuple[int, ...]) -> int:

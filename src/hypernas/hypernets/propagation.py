@@ -1,163 +1,217 @@
-"""Message passing over operators: forward–backward or synchronous, segment after segment.
+"""Message passing over operators, segment after segment.
 
 Source: Graph HyperNetworks (arXiv 1810.05749), sections 3.2 and 3.3. One forward–backward round
 visits the operators in topological order, then in the reverse; only the visited operator is
-updated, from the current states of its neighbours. Operators of one level have no path between
-them, so they are updated together with the same result.
+updated, from the current states of its neighbours. Virtual edges are those of GHN-2 (arXiv
+2110.13100, eq. 4): besides, an operator hears all its ancestors by a second message network, each
+divided by the length of the way. The tables that say who hears whom are those of
+:mod:`hypernas.hypernets.layout`.
 
-Legend: N operators, L operators of a level, D size of a state.
+Legend: N operators, B candidates, L places of a level, D size of a state.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hypernas.hypernets.operators import OperatorGraph
+from hypernas.errors import ConfigError
+from hypernas.hypernets.layout import Passing, Segment, Sweep
 
-Scheme = Literal["forward-backward", "synchronous"]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One visit of a segment's operators, level by level.
-
-    Attributes:
-        order: positions of the operators in their segment, sorted by level, int64 (N,).
-        sizes: number of operators in each level.
-        messages: for each level, which later operators (rows, in this order) hear each operator of
-            the level (columns), float32 of shape (later, L).
-    """
-
-    order: Tensor
-    sizes: tuple[int, ...]
-    messages: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What is fixed about one segment, for the candidates side by side.
-
-    Attributes:
-        operators: their positions in the whole graph, int64 (N,).
-        forward, backward: the two sweeps; a backward sweep's first level (the sinks) only speaks.
-        adjacency: (target, source) of every edge, float32 (N, N).
-        fed: column of 0 or 1 by candidate: which candidate's last segment an operator hears,
-            float32 (N, candidates).
-        mean: averages the states of each candidate, float32 (candidates, N).
-    """
-
-    operators: Tensor
-    forward: Sweep
-    backward: Sweep
-    adjacency: Tensor
-    fed: Tensor
-    mean: Tensor
-
-
-def plan(graph: OperatorGraph, device: torch.device | str = "cpu") -> list[Segment]:
-    """Return the segments in order, with their index tables on ``device``."""
-    candidates = int(graph.owner.max()) + 1
-    return [
-        _segment(graph, number, candidates, torch.device(device))
-        for number in range(int(graph.segment.max()) + 1)
-    ]
-
-
-def _segment(graph: OperatorGraph, number: int, candidates: int, device: torch.device) -> Segment:
-    inside = np.flatnonzero(graph.segment == number)
-    place = np.full(len(graph), -1)
-    place[inside] = np.arange(len(inside))
-    edges = (
-        place[graph.edges[np.isin(graph.edges[:, 0], inside)]] if len(graph.edges) else graph.edges
-    )
-    adjacency = np.zeros((len(inside), len(inside)), dtype=np.float32)
-    adjacency[edges[:, 1], edges[:, 0]] = 1
-    of_candidate = np.eye(candidates, dtype=np.float32)[graph.owner[inside]]
-    counts = np.maximum(of_candidate.sum(0), 1)
-    move = lambda array: torch.from_numpy(np.ascontiguousarray(array)).to(device)  # noqa: E731
-    return Segment(
-        operators=move(inside),
-        forward=_sweep(graph.up[inside], adjacency, device),
-        backward=_sweep(graph.down[inside], adjacency.T, device),
-        adjacency=move(adjacency),
-        fed=move(of_candidate * graph.fed[inside, None]),
-        mean=move((of_candidate / counts).T),
-    )
-
-
-def _sweep(levels: np.ndarray, hears: np.ndarray, device: torch.device) -> Sweep:
-    """Sort by level; ``hears[a, b]`` says that operator a hears operator b."""
-    order = np.argsort(levels, kind="stable")
-    sizes = tuple(np.bincount(levels).tolist())
-    ordered = hears[np.ix_(order, order)]
-    messages, start = [], 0
-    for size in sizes:
-        block = ordered[start + size :, start : start + size]
-        messages.append(torch.from_numpy(np.ascontiguousarray(block)).to(device))
-        start += size
-    return Sweep(torch.from_numpy(order).to(device), sizes, tuple(messages))
+Cell = Literal["gru", "lstm", "plain"]
+News = Literal["passed", "position", "none"]
+POSITIONS = 64
+"""most segments of a candidate that can have a position or networks of their own"""
 
 
 class Propagation(nn.Module):
-    """Message network M and gated update U of a graph hypernetwork, shared by all operators.
+    """Message networks and updates of a graph hypernetwork.
 
     Args:
         state: size D of an operator's state (the paper has 32).
         rounds: rounds T in each segment (the paper has 5).
-        scheme: ``forward-backward``, or ``synchronous``: all operators at once, along the edges and
-            then against them.
+        passing: how messages pass.
+        cell: takes a message in.
+        news: what operators that are fed from outside their segment hear besides: the mean state of
+            the segment before, a learned vector for the segment's position, or nothing.
+        networks: 1 for networks that all segments share, else how many segments have their own.
     """
 
-    def __init__(self, state: int, rounds: int, scheme: Scheme) -> None:
+    def __init__(
+        self,
+        state: int,
+        rounds: int,
+        passing: Passing,
+        *,
+        cell: Cell = "gru",
+        news: News = "passed",
+        networks: int = 1,
+    ) -> None:
         super().__init__()
         self.rounds = rounds
-        self.scheme = scheme
-        self.message = nn.Sequential(nn.Linear(state, state), nn.ReLU(), nn.Linear(state, state))
-        self.update = nn.GRUCell(state, state)
+        self.passing = passing
+        self.news = news
+        self.networks = nn.ModuleList(
+            Network(state, cell, virtual=passing.reach > 0) for _ in range(networks)
+        )
+        self.positions = None
+        if news == "position":
+            self.positions = nn.Parameter(torch.randn(POSITIONS, state))
 
     def forward(self, states: Tensor, segments: list[Segment]) -> Tensor:
         """Return the states (N, D) after all rounds in all segments.
 
-        A segment's mean state, by candidate, is a message to the operators of the next one that are
-        fed from outside (section 3.3).
+        Raises:
+            ConfigError: there are more segments than networks or positions of their own.
         """
-        heard = states.new_zeros(segments[0].mean.shape[0], states.shape[1])
+        self._require_few(segments)
+        heard = states.new_zeros(segments[0].candidates, states.shape[1])
         done = []
-        for segment in segments:
-            inside = self._rounds(states[segment.operators], segment, segment.fed @ heard)
-            heard = segment.mean @ inside
+        for number, segment in enumerate(segments):
+            if self.positions is not None:
+                heard = self.positions[number].expand_as(heard)
+            network = self.networks[number % len(self.networks)]
+            assert isinstance(network, Network)
+            inside = self._rounds(network, states[segment.operators], segment, heard)
+            if self.news == "passed":
+                heard = torch.zeros_like(heard).index_add(0, segment.owner, inside * segment.share)
             done.append(inside)
         places = torch.cat([segment.operators for segment in segments])
         return torch.cat(done)[torch.argsort(places)]
 
-    def _rounds(self, states: Tensor, segment: Segment, heard: Tensor) -> Tensor:
+    def _require_few(self, segments: list[Segment]) -> None:
+        """Refuse more segments than there are positions or networks of their own."""
+        own = self.positions is not None or len(self.networks) > 1
+        if own and len(segments) > POSITIONS:
+            raise ConfigError(
+                f"a candidate has {len(segments)} cells and stretches between, and {POSITIONS} "
+                "can have a position or networks of their own; give --hypernet-set stacking=passed"
+            )
+
+    def _rounds(self, network: Network, states: Tensor, segment: Segment, heard: Tensor) -> Tensor:
+        """Return the states (N, D) of a segment; ``heard`` is the news for each candidate."""
+        most = self.passing.aggregation == "max"
+        news = heard[segment.owner]
+        news = news.masked_fill(segment.fed == 0, -torch.inf) if most else news * segment.fed
+        carried = network.update.begin(states)
         for _ in range(self.rounds):
-            if self.scheme == "synchronous":
-                states = self._together(states, segment.adjacency, heard)
-                states = self._together(states, segment.adjacency.T, torch.zeros_like(heard))
+            if self.passing.scheme == "synchronous":
+                carried = self._together(network, carried, segment.forward, news)
+                carried = self._together(network, carried, segment.backward, None)
             else:
-                states = self._sweep(states, segment.forward, heard)
-                states = self._sweep(states, segment.backward, None)
+                carried = self._sweep(network, carried, segment.forward, news)
+                carried = self._sweep(network, carried, segment.backward, None)
+        return carried[:, : states.shape[1]]
+
+    def _together(
+        self, network: Network, carried: Tensor, sweep: Sweep, news: Tensor | None
+    ) -> Tensor:
+        """Update all operators at once; ``carried`` is what the update carries, (N, D or 2 D)."""
+        levels, later = self._laid_out(network, carried, sweep, news)
+        later = self._told(network, levels, later, sweep, 0)
+        return self._updated(network, later, levels).flatten(0, 1)[sweep.place]
+
+    def _sweep(
+        self, network: Network, carried: Tensor, sweep: Sweep, news: Tensor | None
+    ) -> Tensor:
+        """Visit level after level; without news the first level speaks and stays as it is."""
+        levels, later = self._laid_out(network, carried, sweep, news)
+        visited = []
+        for position, level in enumerate(levels.split(sweep.sizes, dim=1)):
+            if news is not None or position:
+                level = self._updated(network, later[:, : level.shape[1]], level)
+            visited.append(level)
+            later = later[:, level.shape[1] :]
+            if later.shape[1]:
+                later = self._told(network, level, later, sweep, position)
+        return torch.cat(visited, dim=1).flatten(0, 1)[sweep.place]
+
+    def _updated(self, network: Network, heard: Tensor, carried: Tensor) -> Tensor:
+        if self.passing.aggregation == "max":  # where there was nothing to be heard
+            heard = heard.masked_fill(heard == -torch.inf, 0.0)
+        return network.update(heard, carried)
+
+    def _laid_out(
+        self, network: Network, carried: Tensor, sweep: Sweep, news: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is carried and what is heard so far, by place: (B, places, …)."""
+        places = sum(sweep.sizes)
+        levels = carried[sweep.order].unflatten(0, (-1, places))
+        if news is not None:
+            return levels, news[sweep.order].unflatten(0, (-1, places))
+        silence = -torch.inf if self.passing.aggregation == "max" else 0.0
+        return levels, levels.new_full((*levels.shape[:2], network.update.state), silence)
+
+    def _told(
+        self, network: Network, level: Tensor, later: Tensor, sweep: Sweep, position: int
+    ) -> Tensor:
+        """Add what a level (B, L, …) says to what later places have heard, (B, later, D)."""
+        said = network.messages(level)
+        if self.passing.aggregation != "max":
+            return torch.baddbmm(later, sweep.messages[position], said)
+        target, source = sweep.pairs[position]
+        spoken = said.flatten(0, 1)[source]
+        index = target[:, None].expand_as(spoken)
+        flat = later.flatten(0, 1).scatter_reduce(0, index, spoken, "amax")
+        return flat.view_as(later)
+
+
+class Network(nn.Module):
+    """Message network M, that of virtual edges, and update U.
+
+    Args:
+        state: size D of a state.
+        cell: of the update.
+        virtual: whether there are virtual edges; then both message networks are half as wide.
+    """
+
+    def __init__(self, state: int, cell: Cell, *, virtual: bool) -> None:
+        super().__init__()
+        hidden = max(state // 2, 1) if virtual else state
+        self.message = _perceptron(state, hidden)
+        self.update = Update(state, cell)
+        self.virtual = _perceptron(state, hidden) if virtual else None
+
+    def messages(self, carried: Tensor) -> Tensor:
+        """Return what a level says: along edges, then along virtual edges, (B, L or 2 L, D)."""
+        states = carried[..., : self.update.state]
+        said = self.message(states)
+        return said if self.virtual is None else torch.cat([said, self.virtual(states)], dim=1)
+
+
+class Update(nn.Module):
+    """Cell that takes a message in.
+
+    Args:
+        state: size D of a state.
+        cell: gated recurrent unit, LSTM, whose memory is carried beside the state, or plain: the
+            tanh of a sum of linear maps.
+    """
+
+    def __init__(self, state: int, cell: Cell) -> None:
+        super().__init__()
+        self.state = state
+        self.cell = {"gru": nn.GRUCell, "lstm": nn.LSTMCell, "plain": nn.RNNCell}[cell](
+            state, state
+        )
+
+    def begin(self, states: Tensor) -> Tensor:
+        """Return what is carried at first: the states (N, D), for an LSTM with an empty memory."""
+        if isinstance(self.cell, nn.LSTMCell):
+            return torch.cat([states, torch.zeros_like(states)], dim=-1)
         return states
 
-    def _together(self, states: Tensor, adjacency: Tensor, heard: Tensor) -> Tensor:
-        return self.update(adjacency @ self.message(states) + heard, states)
+    def forward(self, heard: Tensor, carried: Tensor) -> Tensor:
+        """Return what is carried (B, L, …) after a message (B, L, D) was heard."""
+        message, before = heard.flatten(0, 1), carried.flatten(0, 1)
+        if isinstance(self.cell, nn.LSTMCell):
+            after = torch.cat(self.cell(message, before.split(self.state, dim=-1)), dim=-1)
+        else:
+            after = self.cell(message, before)
+        return after.view_as(carried)
 
-    def _sweep(self, states: Tensor, sweep: Sweep, heard: Tensor | None) -> Tensor:
-        """Visit level after level; without ``heard`` the first level speaks and stays as it is."""
-        levels = states[sweep.order].split(sweep.sizes)
-        later = torch.zeros_like(states) if heard is None else heard[sweep.order]
-        visited = []
-        for position, level in enumerate(levels):
-            if heard is not None or position:
-                level = self.update(later[: len(level)], level)
-            visited.append(level)
-            later = later[len(level) :]
-            if len(later):
-                later = torch.addmm(later, sweep.messages[position], self.message(level))
-        return torch.cat(visited)[torch.argsort(sweep.order)]
+
+def _perceptron(state: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(state, hidden), nn.ReLU(), nn.Linear(hidden, state))

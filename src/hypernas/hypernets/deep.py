@@ -1,0 +1,110 @@
+"""GHN-2's deep decoder, and low-rank factors for tensors that are wider than it.
+
+Source: GHN-2 (arXiv 2110.13100, 3.3 and its code): a layer spreads an operator's state over a map
+of positions, two more layers turn each position into a tile of channels; tensors with more channels
+repeat the tile. Copies cannot be told apart, so here each copy is multiplied, value by value, by
+its part of a matrix of low rank, the product of two factors that the hypernetwork writes as well.
+The factors are those of LoGAH (arXiv 2405.16287), which takes their product alone as the tensor:
+the rank is then that of the factors, while a tile of rank 64 times factors of rank 8 may reach 512.
+
+Legend: P tensors of one shape, H hidden units, O and I output and input channels, W channels of a
+tile, R the rank of the factors, K positions of a kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hypernas.hypernets.decoder import VECTOR, Decoder, Pieces, pieces
+from hypernas.hypernets.tensors import SIDE, as_map
+
+DecoderName = Literal["low-rank", "tiled", "pieces"]
+HIDDEN = 64
+"""hidden units of each tensor"""
+RANK = 8
+"""of the factors by which copies of a tile differ"""
+
+
+class Deep(Decoder):
+    """A tile of channels from three layers; wider tensors repeat it.
+
+    Args:
+        state: size of an operator's state.
+        hidden: hidden units H of each tensor.
+        width: channels W of a tile.
+        rank: of the factors by which the copies of a tile differ; 0 for plain copies.
+    """
+
+    def __init__(self, state: int, hidden: int, width: int, rank: int) -> None:
+        super().__init__(state, hidden)
+        self.width, self.rank = width, rank
+        self.spread = nn.Parameter(torch.randn(hidden, 2 * width, SIDE, SIDE) * (2 / hidden) ** 0.5)
+        self.middle = nn.Linear(2 * width, 4 * width)
+        nn.init.kaiming_normal_(self.middle.weight)
+        self.tile = nn.Parameter(torch.randn(4 * width, width, width) * (0.5 / width) ** 0.5)
+        self.vector = nn.Parameter(torch.randn(hidden, VECTOR) / hidden**0.5)
+        self.factors = None
+        if rank:  # the product of the two has variance 1 where each has 1 / sqrt(rank)
+            spread = hidden**-0.5 * rank**-0.25
+            self.factors = nn.Parameter(torch.randn(2, hidden, VECTOR, rank) * spread)
+
+    def matrices(self, about: Tensor, shape: tuple[int, ...], scale: float) -> Tensor:
+        outputs, inputs, height, width = as_map(shape)
+        o, i = min(outputs, self.width), min(inputs, self.width)
+        tiles = self._tiles(about, o, i, (height, width)) * scale  # (P, K, o, i)
+        tiles = tiles.transpose(1, 2)  # the order of channels-last, in which convolutions are fast
+        down, across = -(-outputs // o), -(-inputs // i)
+        whole = tiles[:, None, :, :, None]  # (P, 1, o, K, 1, i)
+        if down * across > 1:
+            if self.factors is not None:
+                factors = self._factors(about, self.factors, down * o, across * i)
+                whole = whole * factors.view(len(about), down, o, 1, across, i)
+            else:
+                whole = whole.expand(-1, down, -1, -1, across, -1)
+        whole = whole.reshape(len(about), down * o, height * width, across * i)
+        whole = whole[:, :outputs, :, :inputs].transpose(2, 3)
+        return whole.reshape(len(about), *shape)
+
+    def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
+        length = math.prod(shape)
+        hidden = torch.relu(about[:, None] + pieces(self.rows, -(-length // VECTOR))[None])
+        return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
+
+    def _tiles(self, about: Tensor, o: int, i: int, kernel: tuple[int, int]) -> Tensor:
+        """Return a tile for each tensor (P, K, o, i) from rows (P, H)."""
+        (height, width), channels = kernel, self.spread.shape[1]
+        top, left = (SIDE - height) // 2, (SIDE - width) // 2  # the middle of the map
+        window = self.spread[:, :, top : top + height, left : left + width]
+        flat = window.permute(0, 2, 3, 1).flatten(1)  # (H, K * channels)
+        maps = torch.relu(about @ flat).view(len(about), height * width, channels)
+        maps = torch.relu(self.middle(maps))
+        return (maps @ self.tile[:, :o, :i].flatten(1)).unflatten(2, (o, i))
+
+    def _factors(self, about: Tensor, factors: Tensor, outputs: int, inputs: int) -> Tensor:
+        """Return a matrix of low rank for each tensor (P, O, I) from rows (P, H)."""
+        sides = []
+        for digits, factor, length in zip(
+            (self.rows, self.columns), factors, (outputs, inputs), strict=True
+        ):
+            hidden = torch.relu(about[:, None] + pieces(digits, -(-length // VECTOR))[None])
+            side = hidden @ factor.flatten(1)  # (P, pieces, VECTOR * R)
+            sides.append(side.view(len(about), -1, self.rank)[:, :length])
+        return sides[0] @ sides[1].transpose(1, 2)
+
+
+def decoder_of(name: DecoderName, state: int, width: int) -> Decoder:
+    """Return a new decoder.
+
+    Args:
+        name: ``low-rank``, a tile whose copies in wider tensors differ by low-rank factors;
+            ``tiled``, plain copies as in GHN-2; ``pieces``, that of the first GHN.
+        state: size of an operator's state.
+        width: channels of a tile.
+    """
+    if name == "pieces":
+        return Pieces(state, HIDDEN)
+    return Deep(state, max(state, HIDDEN), width, RANK if name == "low-rank" else 0)
