@@ -41,6 +41,18 @@ def test_same_choices_under_other_options(own_run: Run, trained: list[Train]) ->
     assert own_run.best.network == winner
 
 
+def test_a_cell_gets_another_skeleton(own_run: Run) -> None:
+    options = {"skeleton": "imagenet-mobile", "width": "auto", "macs": 500_000}
+    found = own_run.scale(options, epochs=1, seeds=1)[-1]
+    assert found.options == options
+    assert 100_000 < found.macs <= 500_000
+    module = build_network(
+        own_run.place.space.with_options(**options), found.choices, own_run.place.signature, seed=0
+    )
+    assert len(module.body) == 14
+    assert (own_run.folder / found.folder / "best" / "model.py").exists()
+
+
 def test_asked_again_only_what_is_new_is_trained(own_run: Run, trained: list[Train]) -> None:
     first = own_run.scale({"width": 8}, epochs=1, seeds=1)
     assert own_run.scale({"width": 8}, epochs=1, seeds=1) == first

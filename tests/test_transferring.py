@@ -86,6 +86,22 @@ def test_sizes_are_those_on_the_other_data(own_run: Run, other: Path) -> None:
     assert "with one seed, luck was not measured" in found.text
 
 
+def test_a_cell_is_carried_to_another_skeleton(own_run: Run, other: Path) -> None:
+    options = {"skeleton": "imagenet-mobile", "width": "auto", "macs": 1_000_000}
+    found = own_run.transfer(target(other, options=options))
+    every = [found.transferred, *found.random]
+    own = own_run.best
+    assert found.transferred.choices == own.choices
+    assert all(one.macs <= 1_000_000 for one in every)
+    assert found.transferred.macs > 300_000 > own.network.macs
+    assert found.options == options
+    assert found.text.startswith("with skeleton=imagenet-mobile width=auto macs=1000000, on large")
+    kept = own_run.folder / "transfer" / "large,skeleton=imagenet-mobile,width=auto,macs=1000000"
+    assert read_json(kept / "result.json", Transfer).options == options
+    with pytest.raises(HypernasError, match="no option 'wide'"):
+        own_run.transfer(target(other, options={"wide": 3}))
+
+
 def test_random_ones_keep_the_limits_of_the_run(own_run: Run, other: Path) -> None:
     sizes = sorted(s.params for s in own_run.scored)
     limit = sizes[len(sizes) // 2]

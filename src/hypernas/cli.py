@@ -103,7 +103,8 @@ def train(
     Args:
         folder: the run folder.
         best: go on with the winner, for --epochs more.
-        scale: with --best, build it anew under these options of the space, such as width=32.
+        scale: with --best or --transfer-to, build it anew under these options of the space, such as
+            width=32.
         start: of the network so built: from scratch (the default), or grown from the trained winner
             (Net2Net).
         transfer_to: train the winner and random architectures on these data; see --data of run.
@@ -119,11 +120,11 @@ def train(
     target = {"random": random, "image_size": image_size}
     opened = _open(folder, quiet)
     if transfer_to is not None:
-        _none("--transfer-to", best=best or None, scale=scale, start=start, finalists=finalists)
+        _none("--transfer-to", best=best or None, start=start, finalists=finalists)
         from hypernas.transferring import Target
 
         given = {k: v for k, v in (counts | target).items() if v is not None}
-        opened.transfer(Target(data=transfer_to, **given), native=native)
+        opened.transfer(Target(data=transfer_to, options=scale or {}, **given), native=native)
         return
     _none("a training without --transfer-to", native=native, **target)
     if not best:

@@ -135,6 +135,8 @@ class Transfer(Struct, frozen=True):
     against_native: Contrast | None
     against_random: Contrast
     text: str
+    options: dict[str, Any] = {}
+    """of the space that all have there, where they are not the run's"""
 
 
 class Scored(Struct, frozen=True):

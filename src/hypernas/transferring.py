@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,7 @@ from hypernas.console import Voice, short
 from hypernas.errors import ConfigError, GraphError, RunError, SpaceError
 from hypernas.files import write_json
 from hypernas.finalists import RANDOM_DRAWS
+from hypernas.options import in_words
 from hypernas.outcome import described
 from hypernas.randomness import rng
 from hypernas.results import Contrast, Rebuilt, Struct, Transfer
@@ -49,6 +51,8 @@ class Target(Struct, frozen=True):
     """trainings of each; by default as planned"""
     image_size: int | None = None
     """side to which images are brought, pixels; by default as in the run"""
+    options: dict[str, Any] = {}
+    """options of the space that differ there, such as width=32"""
 
 
 def transfer(
@@ -92,6 +96,9 @@ def transfer(
     found = [rebuilt(place, of_one) for of_one in todo]
     first_random = len(found) - len(drawn)
     result = _result(place, epochs, found[:first_random], found[first_random:])
+    if target.options:
+        text = f"with {in_words(target.options)}, {result.text}"
+        result = msgspec.structs.replace(result, options=target.options, text=text)
     write_json(place.folder / "result.json", result)
     return result
 
@@ -104,8 +111,9 @@ def _place(run: Workplace, target: Target) -> Workplace:
     """
     data = in_full(msgspec.structs.replace(run.config, data=target.data)).data
     size = target.image_size or run.config.image_size
-    name = Path(data).stem
-    place = branch(run, f"transfer/{folder_name(name)}", run.space, data=data, image_size=size)
+    name = ",".join(filter(None, (Path(data).stem, in_words(target.options, ","))))
+    space = run.space.with_options(**target.options)
+    place = branch(run, f"transfer/{folder_name(name)}", space, data=data, image_size=size)
     if place.data.fingerprint == run.data.fingerprint:
         raise ConfigError(
             f"--transfer-to {target.data} is the data that the run was made with; give other data"
@@ -138,7 +146,7 @@ def _require_fit(place: Workplace, architectures: Sequence[Architecture]) -> Non
             place.candidates.of(choices)
         except (SpaceError, GraphError) as error:
             raise SpaceError(
-                f"an architecture of {place.space.name} does not fit {place.config.data} "
+                f"an architecture of {place.space} does not fit {place.config.data} "
                 f"({_data(place)}): {error}; give data of another shape (--image-size)"
             ) from error
 
