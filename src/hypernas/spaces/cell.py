@@ -13,8 +13,9 @@ networks are ``nodes=17 cells=18 width=32 identity=false applied=each``, fitted 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from hypernas.choices import Chooser
 from hypernas.errors import SpaceError
 from hypernas.spaces.space import require_positive
+from hypernas.spaces.wiring import Wiring
 from hypernas.tasks import Signature
 from hypernas.tracing import read_graph
 
@@ -123,6 +125,20 @@ def widest(plan: Plan, data: Signature, bones: Skeleton, applied: Applied, macs:
 
 def _macs(network: nn.Module, data: Signature) -> int:
     return read_graph(network, data.input_shape).macs
+
+
+def _wiring(choices: Mapping[str, Any]) -> Wiring:
+    """Return the wiring of a cell for pictures: its nodes, and what is concatenated at its end."""
+    nodes = sum(name.endswith(".op") for name in choices)
+    pairs = [tuple(map(int, choices[f"node{node}.inputs"].split(","))) for node in range(nodes)]
+    taken = {value for pair in pairs for value in pair}
+    edges = {(source, node + 2): "" for node, pair in enumerate(pairs) for source in pair}
+    edges |= {(value, nodes + 2): "" for value in range(nodes + 2) if value not in taken}
+    names = ("last cell but one", "last cell", *(f"node {node}" for node in range(nodes)), "out")
+    return Wiring(names, edges, {n + 2: choices[f"node{n}.op"] for n in range(nodes)})
+
+
+cell.wiring = _wiring  # ty: ignore[missing-attribute]
 
 
 class Network(nn.Module):

@@ -8,11 +8,13 @@ anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from hypernas.choices import Chooser
 from hypernas.spaces.space import require_positive
+from hypernas.spaces.wiring import Wiring
 from hypernas.tasks import Signature
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -60,6 +62,16 @@ def live_edges(operations: Mapping[tuple[int, int], str]) -> list[tuple[int, int
     for a, b in reversed(there):
         useful |= {a} if b in useful else set()
     return [(a, b) for a, b in there if a in reached and b in useful]
+
+
+def _wiring(choices: Mapping[str, Any]) -> Wiring:
+    """Return the live edges of a cell for pictures; an edge that leads nowhere is not there."""
+    chosen = {(a, b): choices[f"edge{a}-{b}"] for a, b in EDGES}
+    live = {edge: chosen[edge] for edge in live_edges(chosen)}
+    return Wiring(("in", "node 1", "node 2", "out"), live)
+
+
+nas_bench_201.wiring = _wiring  # ty: ignore[missing-attribute]
 
 
 class Network(nn.Module):

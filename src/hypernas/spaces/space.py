@@ -19,6 +19,7 @@ from torch import nn
 from hypernas.choices import Chooser, canonical
 from hypernas.errors import HypernasError, SpaceError
 from hypernas.options import converted, in_words
+from hypernas.spaces.wiring import Wiring
 from hypernas.tasks import Signature
 
 SpaceFunction: TypeAlias = Callable[..., nn.Module]
@@ -76,6 +77,14 @@ class Space:
     def presets(self) -> tuple[str, ...]:
         """Values for the option ``preset``, from the smallest to the largest; most have none."""
         return getattr(self.function, "presets", ())
+
+    def wiring(self, choices: Mapping[str, Any]) -> Wiring | None:
+        """Return how the cell of an architecture is wired, where the space says so.
+
+        It does where its function has an attribute ``wiring``, a function of the choices.
+        """
+        told = getattr(self.function, "wiring", None)
+        return None if told is None else told(choices)
 
     def require(self, data: Signature) -> None:
         """Refuse data that the space is not for.
