@@ -43,6 +43,7 @@ def branch(run: Workplace, folder: str, space: Space, **changes: Any) -> Workpla
     """
     # no hypernetwork was fitted here, so networks start from scratch or from a trained one
     own: dict[str, Any] = {"options": space.options, "fit_options": {}, "start": "scratch"}
+    own |= {"teacher": None, "distil": None}
     config = msgspec.structs.replace(run.config, **own, **changes)
     if run.budgets is not None:  # perhaps those of its survey, which a branch has not
         config = msgspec.structs.replace(config, budgets=(run.budgets.low, run.budgets.high))

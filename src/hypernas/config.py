@@ -79,6 +79,13 @@ class Config(Struct, frozen=True):
     space draws"""
     fit_recipe: Literal["default", "classic"] = "default"
     """how the hypernetwork is trained: AdamW with warm-up and clipping, or Adam as in SMASH"""
+    teacher: str | None = None
+    """run folder on the same data, or exported best/, whose network candidates are to be like while
+    fitting"""
+    distil: float | None = None
+    """share of the fit's loss that is the distance from the teacher, 0 to 1; by default 0.5"""
+    distil_temperature: float = 4.0
+    """by which logits are divided for that distance; above 1 the classes not chosen count more"""
     batch: int | None = None
     """examples in a step of the hypernetwork; by default 128, classic 50"""
     meta_batch: int = 1
@@ -218,6 +225,7 @@ def check(config: Config) -> None:
         "batch",
         "meta_batch",
         "rate",
+        "distil_temperature",
     )
     positive += (
         "survey",
@@ -234,7 +242,12 @@ def check(config: Config) -> None:
         _require(config, name, lambda value: value > 0, "more than 0")
     for name in ("steps", "best_epochs", "crop", "cutout"):
         _require(config, name, lambda value: value >= 0, "0 or more")
-    _require(config, "anneal", lambda value: 0 <= value <= 1, "0 to 1")
+    for name in ("anneal", "distil"):
+        _require(config, name, lambda value: 0 <= value <= 1, "0 to 1")
+    if config.distil is not None and config.teacher is None:
+        raise ConfigError(
+            f"--distil {config.distil:g} needs a network to be like; give --teacher RUN"
+        )
     _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")
     _require(config, "batch", lambda value: value >= 2, "2 or more (networks normalise by batch)")
     _require(config, "train_batch", lambda value: value >= 2, "2 or more")
@@ -273,7 +286,9 @@ def in_full(config: Config) -> Config:
     if ".py:" in space:
         file, function = space.rsplit(":", 1)
         space = f"{Path(file).resolve()}:{function}"
-    return msgspec.structs.replace(config, data=data.in_full(config.data), space=space)
+    teacher = None if config.teacher is None else str(Path(config.teacher).resolve())
+    full = data.in_full(config.data)
+    return msgspec.structs.replace(config, data=full, space=space, teacher=teacher)
 
 
 def _require(config: Config, name: str, holds: Any, expected: str) -> None:

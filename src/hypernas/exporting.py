@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hypernas.errors import GraphError
+from hypernas.errors import GraphError, RunError
 from hypernas.files import replacing, write_json, write_tensors
 from hypernas.standalone import Inputs, source_of
 from hypernas.tasks import Outputs
@@ -69,6 +69,22 @@ def export(
             **_write_source(network, cases, folder, about),
             **_write_programs(network, cases, folder),
         }
+
+
+def read_export(folder: Path) -> nn.Module:
+    """Return the network that :func:`export` wrote, in evaluation mode.
+
+    Its ``model.py`` is run: give a folder whose source you trust, as with a search space.
+
+    Raises:
+        RunError: the folder's source and weights do not make a network.
+    """
+    path = folder / "model.py"
+    try:
+        weights = (folder / "model.safetensors").resolve()
+        return _executed(path.read_text(encoding="utf-8"), path).load(weights).eval()
+    except Exception as error:  # it may be anybody's file
+        raise RunError(f"{path} gives no network: {error!r}; export it again") from error
 
 
 def _tuple(outputs: Outputs) -> tuple[Tensor, ...]:

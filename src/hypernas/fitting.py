@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hypernas.data import Batches
+from hypernas.distilling import Teacher
 from hypernas.errors import ConfigError
 from hypernas.files import read_tensors, write_tensors, write_text
 from hypernas.hypernets import Hypernet
@@ -25,7 +26,7 @@ from hypernas.randomness import derived_seed
 from hypernas.results import Struct
 from hypernas.scoring import Scorer
 from hypernas.survey import Draws
-from hypernas.tasks import Task
+from hypernas.tasks import Outputs, Task
 
 RECORDS = 200
 """about how many lines the log of a fit has"""
@@ -95,6 +96,7 @@ class Fit:
         batches: the images of each step, of the fit split.
         task: judges outputs.
         options: counts and rates.
+        teacher: a trained network that candidates are to be like.
     """
 
     hypernet: Hypernet
@@ -102,6 +104,7 @@ class Fit:
     batches: Batches
     task: Task
     options: FitOptions
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         recipe = self.options.recipe
@@ -123,7 +126,9 @@ class Fit:
             ConfigError: more than one step in fifty had no finite loss.
         """
         candidates = [self.draws(self.step, i) for i in range(self.options.meta_batch)]
-        images, targets = self.batches.random(self.options.seed, "fit", self.step)
+        drawn = self.options.seed, "fit", self.step
+        images, targets = self.batches.random(*drawn)
+        said = None if self.teacher is None else self.teacher.says(images, *drawn)
         torch.manual_seed(derived_seed(self.options.seed, "dropout", self.step))
         self._adopt(self.hypernet.prepare(candidates))
         losses = []
@@ -131,11 +136,16 @@ class Fit:
             candidate.module.train()
             with autocast(images.device, self.options.precision):
                 outputs = candidate(weights, images)
-            losses.append(self.task.loss(outputs, targets))
+            losses.append(self._loss(outputs, targets, said))
         loss = torch.stack(losses).mean()
         self._update(loss)
         self.step += 1
         return loss.item()
+
+    def _loss(self, outputs: Outputs, targets: Tensor, said: Tensor | None) -> Tensor:
+        if self.teacher is None or said is None:
+            return self.task.loss(outputs, targets)
+        return self.teacher.loss(self.task, outputs, targets, said)
 
     def _update(self, loss: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)

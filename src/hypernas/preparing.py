@@ -12,6 +12,7 @@ import msgspec
 from hypernas import budget, warmup
 from hypernas.config import COUNTS, Plan
 from hypernas.console import Voice, short
+from hypernas.distilling import copy_teacher, teacher_of
 from hypernas.files import new_folder, write_json
 from hypernas.fit_space import require_readable
 from hypernas.fitting import RECIPES
@@ -76,6 +77,7 @@ def _write(place: Workplace, spent: float) -> None:
     """Write the folder, whole or not at all."""
     with new_folder(place.folder) as beside:
         write_parts(place, beside)
+        copy_teacher(place, beside)
         write_json(beside / "survey.json", place.survey)
         if place.config.fit_options:
             write_json(beside / "fit-survey.json", place.fit_survey)
@@ -112,6 +114,11 @@ def _say_fit(place: Workplace, voice: Voice) -> None:
         f"fit by recipe {place.config.fit_recipe}: {recipe.optimiser} {recipe.rate:g}, "
         f"batch {recipe.batch}{annealed}"
     )
+    if teacher := teacher_of(place):
+        voice.say(
+            f"distilled from {place.config.teacher}: {teacher.weight:.0%} of the loss, temperature "
+            f"{teacher.temperature:g}"
+        )
 
 
 def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:

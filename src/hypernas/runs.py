@@ -3,6 +3,7 @@
 ::
 
     config.json   data.json   space.json   space.py   survey.json   plan.json
+    teacher/                  the network that the fit learns from, with --teacher
     fit/                      checkpoint and log of the hypernetwork
     hypernet.safetensors
     study.journal             the scored candidates; opens in optuna-dashboard

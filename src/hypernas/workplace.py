@@ -30,6 +30,7 @@ from hypernas.data import (
     load,
     split,
 )
+from hypernas.distilling import teacher_of
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, read_tensors
 from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
@@ -376,7 +377,8 @@ class Workplace:
             precision=config.precision,
             seed=config.seed,
         )
-        return Fit(hypernet, draws, self.fit_batches, self.task, options)
+        teacher = teacher_of(self)
+        return Fit(hypernet, draws, self.fit_batches, self.task, options, teacher)
 
     def recipe(self, epochs: int, *, rate: float = 1.0) -> Recipe:
         """Return how networks are trained, at ``rate`` times the run's learning rate."""

@@ -76,9 +76,7 @@ class Batches:
             inputs (B, ...), of images (B, C, *spatial), and labels (B, ...); B is the batch size
             or, if there are fewer, the number of all examples.
         """
-        epoch, position = divmod(step, self.batches_per_epoch)
-        start = position * self.batch_size
-        indices = self._order(seed, purpose, epoch)[start : start + self.batch_size]
+        indices = self.shown(seed, purpose, step)
         inputs, labels = self._take(indices, self._drawn_views(len(indices), seed, purpose, step))
         if self.augmentation is None or inputs.ndim < 4:
             return self._laid_out(self._read(inputs)), labels
@@ -88,6 +86,18 @@ class Batches:
         labels = moved(labels, self.augmentation, draws, inputs.shape[2:])
         images = self._read(augmented(inputs, self.augmentation, draws))
         return self._laid_out(cut_out(images, self.augmentation.cutout, draws)), labels
+
+    def shown(self, seed: int, purpose: str, step: int) -> Tensor:
+        """Return which examples :meth:`random` shows, int64 (B,)."""
+        epoch, position = divmod(step, self.batches_per_epoch)
+        start = position * self.batch_size
+        return self._order(seed, purpose, epoch)[start : start + self.batch_size]
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether :meth:`random` shows each example the same every time."""
+        augmented = self.augmentation not in (None, Augmentation()) and self.inputs.ndim >= 4
+        return self.views == 1 and not augmented
 
     def fixed(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first view of the examples at ``indices`` (int64, (B,)), not augmented."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hypernas.tasks.task import Judged, Outputs, final
+from hypernas.tasks.task import Judged, Outputs, divergence, exits, final
 
 
 class Classification:
@@ -22,6 +22,10 @@ class Classification:
         exits = outputs if isinstance(outputs, tuple) else (outputs,)
         losses = [F.cross_entropy(o.float(), targets, label_smoothing=smoothing) for o in exits]
         return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+
+    def distil(self, outputs: Outputs, taught: Tensor, *, temperature: float) -> Tensor:
+        """Return the mean divergence from the teacher's class probabilities."""
+        return torch.stack([divergence(o, taught, temperature) for o in exits(outputs)]).mean()
 
     def judge(self, outputs: Outputs, targets: Tensor) -> Judged:
         """Return cross-entropy and correctness (0 or 1) of the last exit for each example."""

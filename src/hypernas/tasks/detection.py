@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hypernas.errors import ConfigError
 from hypernas.tasks.boxes import average_precision, kept, overlaps
 from hypernas.tasks.task import Judged, Outputs, exits, final
 
@@ -39,6 +40,10 @@ class Detection:
         """Return the mean loss over exits and images."""
         losses = [_losses(exit_.float(), targets, smoothing).mean() for exit_ in exits(outputs)]
         return torch.stack(losses).mean()
+
+    def distil(self, outputs: Outputs, taught: Tensor, *, temperature: float) -> Tensor:
+        """Refuse: boxes of a teacher are no probabilities to be near to."""
+        raise ConfigError("--teacher: detectors are not distilled; leave it out")
 
     def judge(self, outputs: Outputs, targets: Tensor) -> Judged:
         """Return losses, and which of the surest detections found a box.

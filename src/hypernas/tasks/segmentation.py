@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hypernas.tasks.task import Judged, Outputs, exits, final
+from hypernas.tasks.task import Judged, Outputs, divergence, exits, final
 
 VOID = -1
 """class of a pixel of which nothing is to be told"""
@@ -27,6 +27,15 @@ class Segmentation:
         """Return the mean over exits and images of the mean cross-entropy of an image's pixels."""
         losses = [_losses(exit_, targets, smoothing).mean() for exit_ in exits(outputs)]
         return torch.stack(losses).mean()
+
+    def distil(self, outputs: Outputs, taught: Tensor, *, temperature: float) -> Tensor:
+        """Return the mean divergence from the teacher's class probabilities, over all pixels."""
+        size = taught.shape[2:]
+        apart = [
+            divergence(F.interpolate(o, size, mode="bilinear"), taught, temperature)
+            for o in exits(outputs)
+        ]
+        return torch.stack(apart).mean()
 
     def judge(self, outputs: Outputs, targets: Tensor) -> Judged:
         """Return cross-entropies, and for each class how many pixels are told so and are so.

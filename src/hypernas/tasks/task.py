@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hypernas.results import Struct
 
@@ -63,6 +64,18 @@ def final(outputs: Outputs) -> Tensor:
     return outputs[-1] if isinstance(outputs, tuple) else outputs
 
 
+def divergence(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """Return the mean divergence of class probabilities from a teacher's, both (B, K, ...).
+
+    It is the Kullback–Leibler divergence at a temperature T, times T² so that gradients keep their
+    size (arXiv 1503.02531, section 2.1).
+    """
+    told = F.log_softmax(logits.float() / temperature, dim=1)
+    wanted = F.log_softmax(taught.float() / temperature, dim=1)
+    apart = F.kl_div(told, wanted, reduction="none", log_target=True).sum(1)
+    return apart.mean() * temperature**2
+
+
 class Judged(NamedTuple):
     """How a network did on the examples of a batch."""
 
@@ -81,6 +94,19 @@ class Task(Protocol):
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss over the batch and the exits, a scalar to minimise."""
+        ...
+
+    def distil(self, outputs: Outputs, taught: Tensor, *, temperature: float) -> Tensor:
+        """Return how far outputs are from a teacher's, mean over the batch and the exits.
+
+        Args:
+            outputs: of a network under training.
+            taught: the teacher's last exit.
+            temperature: by which logits are divided on both sides.
+
+        Raises:
+            ConfigError: the task cannot.
+        """
         ...
 
     def judge(self, outputs: Outputs, targets: Tensor) -> Judged:
