@@ -48,8 +48,11 @@ class Sweep:
             fills repeat the first operator; nobody hears them.
         place: of each operator in the above, int64 (N,).
         sizes: number of places in each level.
-        messages: for each level, what later places (rows) hear from its places (columns): first
-            along edges, then along virtual edges where there are any, float32 (B, later, L or 2 L).
+        messages: for each level, what later places (rows) hear from its places (columns), float32
+            (B, later, L); with virtual edges (B, later, 2 L), where each column is followed by that
+            of the virtual edges.
+        weight: sum of what each place hears, along edges and along virtual edges, float32
+            (B, places, 1 or 2).
         pairs: for each level, target and source of its edges, numbered over all candidates, int64
             (2, edges); for the aggregation ``max`` only.
     """
@@ -58,6 +61,7 @@ class Sweep:
     place: Tensor
     sizes: tuple[int, ...]
     messages: tuple[Tensor, ...]
+    weight: Tensor
     pairs: tuple[Tensor, ...]
 
 
@@ -145,24 +149,25 @@ def _sweep(
     places, candidates = sum(sizes), int(owner.max()) + 1
     order = np.zeros(candidates * places, dtype=np.int64)
     order[owner * places + inner] = np.arange(len(owner))
-    hears = np.zeros((len(links), candidates, places, places), dtype=np.float32)
+    hears = np.zeros((candidates, places, places, len(links)), dtype=np.float32)
     for kind, (pairs, weights) in enumerate(links):
         source, target = pairs[:, 0], pairs[:, 1]
-        hears[kind, owner[target], inner[target], inner[source]] = weights
+        hears[owner[target], inner[target], inner[source], kind] = weights
     messages, pairs, start = [], [], 0
     for size in sizes:
-        block = hears[:, :, 0 if together else start + size :, start : start + size]
+        block = hears[:, 0 if together else start + size :, start : start + size]
         start += size
-        messages.append(_moved(np.concatenate(block, axis=2), device))
+        messages.append(_moved(block.reshape(*block.shape[:2], size * len(links)), device))
         if passing.aggregation == "max":
-            of, target, source = np.nonzero(block[0])
-            numbered = np.stack([of * block.shape[2] + target, of * size + source])
+            of, target, source = np.nonzero(block[..., 0])
+            numbered = np.stack([of * block.shape[1] + target, of * size + source])
             pairs.append(_moved(numbered, device))
     return Sweep(
         order=_moved(order, device),
         place=_moved(owner * places + inner, device),
         sizes=sizes,
         messages=tuple(messages),
+        weight=_moved(hears.sum(axis=2), device),
         pairs=tuple(pairs),
     )
 

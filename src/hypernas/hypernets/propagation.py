@@ -12,10 +12,12 @@ Legend: N operators, B candidates, L places of a level, D size of a state.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hypernas.errors import ConfigError
 from hypernas.hypernets.layout import Passing, Segment, Sweep
@@ -95,67 +97,44 @@ class Propagation(nn.Module):
         most = self.passing.aggregation == "max"
         news = heard[segment.owner]
         news = news.masked_fill(segment.fed == 0, -torch.inf) if most else news * segment.fed
+        visit = self._together if self.passing.scheme == "synchronous" else self._sweep
         carried = network.update.begin(states)
         for _ in range(self.rounds):
-            if self.passing.scheme == "synchronous":
-                carried = self._together(network, carried, segment.forward, news)
-                carried = self._together(network, carried, segment.backward, None)
-            else:
-                carried = self._sweep(network, carried, segment.forward, news)
-                carried = self._sweep(network, carried, segment.backward, None)
+            carried = visit(network, carried, segment.forward, news)
+            carried = visit(network, carried, segment.backward, None)
         return carried[:, : states.shape[1]]
 
     def _together(
         self, network: Network, carried: Tensor, sweep: Sweep, news: Tensor | None
     ) -> Tensor:
         """Update all operators at once; ``carried`` is what the update carries, (N, D or 2 D)."""
-        levels, later = self._laid_out(network, carried, sweep, news)
-        later = self._told(network, levels, later, sweep, 0)
-        return self._updated(network, later, levels).flatten(0, 1)[sweep.place]
+        levels = carried[sweep.order].unflatten(0, (-1, sum(sweep.sizes)))
+        ear = self._ear(network, sweep)
+        later = ear.told(ear.silence(news, levels), levels, 0)
+        after = network.update(ear.taken(later), network.update.own(levels), levels)
+        return after.flatten(0, 1)[sweep.place]
 
     def _sweep(
         self, network: Network, carried: Tensor, sweep: Sweep, news: Tensor | None
     ) -> Tensor:
         """Visit level after level; without news the first level speaks and stays as it is."""
-        levels, later = self._laid_out(network, carried, sweep, news)
+        levels = carried[sweep.order].unflatten(0, (-1, sum(sweep.sizes)))
+        ear = self._ear(network, sweep)
+        later = ear.silence(news, levels)
+        owns = network.update.own(levels).split(sweep.sizes, dim=1)
         visited = []
         for position, level in enumerate(levels.split(sweep.sizes, dim=1)):
+            size = level.shape[1]
+            mine, later = later.split([size, later.shape[1] - size], dim=1)
             if news is not None or position:
-                level = self._updated(network, later[:, : level.shape[1]], level)
+                level = network.update(ear.taken(mine), owns[position], level)
             visited.append(level)
-            later = later[:, level.shape[1] :]
             if later.shape[1]:
-                later = self._told(network, level, later, sweep, position)
+                later = ear.told(later, level, position)
         return torch.cat(visited, dim=1).flatten(0, 1)[sweep.place]
 
-    def _updated(self, network: Network, heard: Tensor, carried: Tensor) -> Tensor:
-        if self.passing.aggregation == "max":  # where there was nothing to be heard
-            heard = heard.masked_fill(heard == -torch.inf, 0.0)
-        return network.update(heard, carried)
-
-    def _laid_out(
-        self, network: Network, carried: Tensor, sweep: Sweep, news: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return what is carried and what is heard so far, by place: (B, places, …)."""
-        places = sum(sweep.sizes)
-        levels = carried[sweep.order].unflatten(0, (-1, places))
-        if news is not None:
-            return levels, news[sweep.order].unflatten(0, (-1, places))
-        silence = -torch.inf if self.passing.aggregation == "max" else 0.0
-        return levels, levels.new_full((*levels.shape[:2], network.update.state), silence)
-
-    def _told(
-        self, network: Network, level: Tensor, later: Tensor, sweep: Sweep, position: int
-    ) -> Tensor:
-        """Add what a level (B, L, …) says to what later places have heard, (B, later, D)."""
-        said = network.messages(level)
-        if self.passing.aggregation != "max":
-            return torch.baddbmm(later, sweep.messages[position], said)
-        target, source = sweep.pairs[position]
-        spoken = said.flatten(0, 1)[source]
-        index = target[:, None].expand_as(spoken)
-        flat = later.flatten(0, 1).scatter_reduce(0, index, spoken, "amax")
-        return flat.view_as(later)
+    def _ear(self, network: Network, sweep: Sweep) -> Ear:
+        return (Most if self.passing.aggregation == "max" else Sum)(network, sweep)
 
 
 class Network(nn.Module):
@@ -170,15 +149,26 @@ class Network(nn.Module):
     def __init__(self, state: int, cell: Cell, *, virtual: bool) -> None:
         super().__init__()
         hidden = max(state // 2, 1) if virtual else state
-        self.message = _perceptron(state, hidden)
+        self.message = Perceptron(state, hidden)
         self.update = Update(state, cell)
-        self.virtual = _perceptron(state, hidden) if virtual else None
+        self.virtual = Perceptron(state, hidden) if virtual else None
 
-    def messages(self, carried: Tensor) -> Tensor:
-        """Return what a level says: along edges, then along virtual edges, (B, L or 2 L, D)."""
-        states = carried[..., : self.update.state]
-        said = self.message(states)
-        return said if self.virtual is None else torch.cat([said, self.virtual(states)], dim=1)
+
+class Perceptron(nn.Module):
+    """Message network: two layers.
+
+    Args:
+        state: size D of a state.
+        hidden: units between them.
+    """
+
+    def __init__(self, state: int, hidden: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(state, hidden), nn.Linear(hidden, state)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return what states say, each (…, D)."""
+        return self.last(torch.relu(self.first(states)))
 
 
 class Update(nn.Module):
@@ -193,9 +183,8 @@ class Update(nn.Module):
     def __init__(self, state: int, cell: Cell) -> None:
         super().__init__()
         self.state = state
-        self.cell = {"gru": nn.GRUCell, "lstm": nn.LSTMCell, "plain": nn.RNNCell}[cell](
-            state, state
-        )
+        cells = {"gru": nn.GRUCell, "lstm": nn.LSTMCell, "plain": nn.RNNCell}
+        self.cell = cells[cell](state, state)
 
     def begin(self, states: Tensor) -> Tensor:
         """Return what is carried at first: the states (N, D), for an LSTM with an empty memory."""
@@ -203,15 +192,103 @@ class Update(nn.Module):
             return torch.cat([states, torch.zeros_like(states)], dim=-1)
         return states
 
-    def forward(self, heard: Tensor, carried: Tensor) -> Tensor:
-        """Return what is carried (B, L, …) after a message (B, L, D) was heard."""
-        message, before = heard.flatten(0, 1), carried.flatten(0, 1)
-        if isinstance(self.cell, nn.LSTMCell):
-            after = torch.cat(self.cell(message, before.split(self.state, dim=-1)), dim=-1)
-        else:
-            after = self.cell(message, before)
-        return after.view_as(carried)
+    def own(self, carried: Tensor) -> Tensor:
+        """Return what the state says to the gates, (…, gates), from what is carried."""
+        return F.linear(carried[..., : self.state], self.cell.weight_hh, self.cell.bias_hh)
+
+    def heard(self, messages: Tensor) -> Tensor:
+        """Return what messages (…, D) say to the gates, (…, gates)."""
+        return F.linear(messages, self.cell.weight_ih, self.cell.bias_ih)
+
+    def forward(self, heard: Tensor, own: Tensor, carried: Tensor) -> Tensor:
+        """Return what is carried after both spoke to the gates."""
+        size = self.state
+        if isinstance(self.cell, nn.GRUCell):
+            (gates, new), (own_gates, own_new) = (
+                x.split([2 * size, size], -1) for x in (heard, own)
+            )
+            reset, keep = torch.sigmoid(gates + own_gates).split(size, -1)
+            return torch.lerp(torch.tanh(torch.addcmul(new, reset, own_new)), carried, keep)
+        if isinstance(self.cell, nn.RNNCell):
+            return torch.tanh(heard + own)
+        take, keep, new, show = (heard + own).split(size, -1)
+        memory = torch.sigmoid(keep) * carried[..., size:] + torch.sigmoid(take) * torch.tanh(new)
+        return torch.cat([torch.sigmoid(show) * torch.tanh(memory), memory], dim=-1)
 
 
-def _perceptron(state: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(state, hidden), nn.ReLU(), nn.Linear(hidden, state))
+class Ear(ABC):
+    """What the operators of a sweep have heard so far, and how it grows.
+
+    Args:
+        network: speaks and listens.
+        sweep: who hears whom.
+    """
+
+    def __init__(self, network: Network, sweep: Sweep) -> None:
+        self.network, self.sweep = network, sweep
+
+    @abstractmethod
+    def silence(self, news: Tensor | None, levels: Tensor) -> Tensor:
+        """Return what is heard before anyone speaks, (B, places, …), from news (N, D)."""
+
+    @abstractmethod
+    def told(self, later: Tensor, level: Tensor, position: int) -> Tensor:
+        """Return what later places have heard after a level (B, L, …) spoke."""
+
+    @abstractmethod
+    def taken(self, mine: Tensor) -> Tensor:
+        """Return what a level heard, as the update takes it, (B, L, gates)."""
+
+    def _laid_out(self, news: Tensor) -> Tensor:
+        return news[self.sweep.order].unflatten(0, (-1, sum(self.sweep.sizes)))
+
+
+class Sum(Ear):
+    """Sums of messages, or means.
+
+    A sum of linear maps is the map of the sum: the last layer of the message networks and the first
+    of the update are one matrix, applied once by the speaker.
+    """
+
+    def __init__(self, network: Network, sweep: Sweep) -> None:
+        super().__init__(network, sweep)
+        speakers = (
+            [network.message] if network.virtual is None else [network.message, network.virtual]
+        )
+        self.first = torch.cat([speaker.first.weight for speaker in speakers])
+        self.bias = torch.cat([speaker.first.bias for speaker in speakers])
+        self.constant = torch.stack([speaker.last.bias for speaker in speakers])
+        to_gates = network.update.cell.weight_ih
+        self.last = torch.block_diag(*[to_gates @ speaker.last.weight for speaker in speakers])
+
+    def silence(self, news: Tensor | None, levels: Tensor) -> Tensor:
+        heard = self.sweep.weight @ self.constant
+        return self.network.update.heard(heard if news is None else heard + self._laid_out(news))
+
+    def told(self, later: Tensor, level: Tensor, position: int) -> Tensor:
+        states = level[..., : self.network.update.state]
+        said = F.linear(torch.relu(F.linear(states, self.first, self.bias)), self.last)
+        said = said.view(len(said), -1, later.shape[2])  # (B, L or 2 L, gates)
+        return torch.baddbmm(later, self.sweep.messages[position], said)
+
+    def taken(self, mine: Tensor) -> Tensor:
+        return mine
+
+
+class Most(Ear):
+    """The largest of each of the values of the messages, 0 where there are none."""
+
+    def silence(self, news: Tensor | None, levels: Tensor) -> Tensor:
+        if news is not None:
+            return self._laid_out(news)
+        return levels.new_full((*levels.shape[:2], self.network.update.state), -torch.inf)
+
+    def told(self, later: Tensor, level: Tensor, position: int) -> Tensor:
+        target, source = self.sweep.pairs[position]
+        said = self.network.message(level[..., : self.network.update.state])
+        spoken = said.flatten(0, 1)[source]
+        index = target[:, None].expand_as(spoken)
+        return later.flatten(0, 1).scatter_reduce(0, index, spoken, "amax").view_as(later)
+
+    def taken(self, mine: Tensor) -> Tensor:
+        return self.network.update.heard(mine.masked_fill(mine == -torch.inf, 0.0))
