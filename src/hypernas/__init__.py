@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hypernas.errors import HypernasError as HypernasError
     from hypernas.errors import RunError as RunError
     from hypernas.errors import SpaceError as SpaceError
+    from hypernas.initialising import initialise as initialise
     from hypernas.reading import graph_of as graph_of
     from hypernas.results import Limits as Limits
     from hypernas.runs import Run as Run
@@ -37,6 +38,7 @@ _WHERE = {
     "Signature": "tasks",
     "SpaceError": "errors",
     "graph_of": "reading",
+    "initialise": "initialising",
     "open_run": "api",
     "run": "api",
 }

@@ -102,6 +102,14 @@ class Node:
         """Whether it owns a weight, as convolutions, linear layers and the like do."""
         return any(parameter.role == "weight" for parameter in self.parameters)
 
+    def fan_in(self, weight: Parameter) -> int:
+        """Return how many products with ``weight`` one value of the output sums, about."""
+        first, *rest = weight.shape or (1,)
+        if self.kind == "conv_transpose":  # (inputs, outputs, …)
+            strides = math.prod(self.stride) * self.groups
+            return max(first * math.prod(rest[1:]) // max(strides, 1), 1)
+        return max(first if self.kind == "matmul" else math.prod(rest), 1)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one example; 0 unless it is a convolution or a linear layer."""

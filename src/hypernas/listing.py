@@ -148,7 +148,7 @@ class Listing:
     def parameter(self, path: str, tensor: torch.Tensor) -> Value:
         """Add a parameter that forward takes by itself; it has no batch."""
         shape = tuple(tensor.shape)
-        role = role_of_own(path.rpartition(".")[2], len(shape))
+        role = role_of_own(path, len(shape))
         owned = (Parameter(self.names[id(tensor)], shape, role),)
         return self._fixed("parameter", path, tensor, owned)
 

@@ -147,13 +147,10 @@ def role_of(kind: str, attribute: str) -> str:
         kind: of the node or of the part of it that holds the parameter.
         attribute: its name there; of a parametrised tensor the name of an original.
     """
-    *_, owner, name = ("", *attribute.split("."))
-    if name.startswith("original") and owner:
-        attribute = "gain" if name == "original0" else owner  # of weight_norm: gain and direction
-        return role_of(kind, attribute)
+    name = _called(attribute)
     if kind == "norm":
-        return {"weight": "scale", "bias": "shift"}.get(attribute, "other")
-    if name in ("gain", "weight_g"):
+        return {"weight": "scale", "bias": "shift"}.get(name, "other")
+    if name == GAIN:
         return "scale"
     if kind in _WEIGHTED:
         return "bias" if "bias" in name else "weight"
@@ -163,17 +160,33 @@ def role_of(kind: str, attribute: str) -> str:
 _WEIGHTED = (
     *("conv", "conv_transpose", "linear", "matmul", "embedding", "attention", "recurrent"),
 )
+GAIN = "gain"
+"""what a weight norm multiplies a direction by; its parameter has other names"""
 
 
-def role_of_own(name: str, axes: int) -> str:
+def role_of_own(path: str, axes: int) -> str:
     """Return what a parameter is for that no layer holds, by its name in its module.
 
     What is called ``weight`` and ``bias`` there serves as in layers: hand-written norms and linear
     maps. Everything else (class tokens, position tables, layer scales) is ``other``.
     """
-    if name == "weight":
-        return "weight" if axes > 1 else "scale"
-    return "bias" if name == "bias" else "other"
+    match _called(path):
+        case "weight":
+            return "weight" if axes > 1 else "scale"
+        case "gain":
+            return "scale"
+        case "bias":
+            return "bias"
+        case _:
+            return "other"
+
+
+def _called(path: str) -> str:
+    """Return a parameter's own name; of a parametrised one that of the tensor made of it."""
+    *_, owner, name = ("", *path.split("."))
+    if name in ("original0", "weight_g"):  # of a weight norm, the newer and the older
+        return GAIN
+    return owner if name.startswith("original") else name
 
 
 def writes_in_place(layer: nn.Module | None, function: Any, kwargs: Mapping[str, Any]) -> bool:

@@ -62,7 +62,9 @@ def coordinate(digits: Tensor, piece: int) -> Tensor:
 def fan_scale(kind: str, shape: tuple[int, ...], role: str) -> float:
     if role == "other" or kind == "embedding":
         return 0.02
-    return math.sqrt((2 if kind == "conv" else 1) / math.prod(shape[1:]))
+    # a transposed convolution's weight is (inputs, outputs, …)
+    summed = (shape[0], *shape[2:]) if kind == "conv_transpose" else shape[1:]
+    return math.sqrt((2 if kind == "conv" else 1) / math.prod(summed))
 
 
 def looped(decoder: Pieces, about: Tensor, kind: str, shape: tuple[int, ...], role: str) -> Tensor:

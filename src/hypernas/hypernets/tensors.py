@@ -143,8 +143,7 @@ def _scale(node: Node, parameter: Parameter) -> float:
     if parameter.role == "weight":
         if node.kind == "embedding":
             return 0.02
-        fan_in = max(math.prod(parameter.shape[1:]), 1)
-        return math.sqrt((2.0 if node.kind == "conv" else 1.0) / fan_in)
+        return math.sqrt((2.0 if node.kind == "conv" else 1.0) / node.fan_in(parameter))
     return 0.02 if parameter.role == "other" else 1.0
 
 

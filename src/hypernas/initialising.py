@@ -1,0 +1,111 @@
+"""Writes the parameters of any module by a hypernetwork, in place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hypernas import hypernets
+from hypernas.candidate import Candidate
+from hypernas.errors import ConfigError
+from hypernas.foreign import foreign, left_alone
+from hypernas.hypernets import Hypernet
+from hypernas.reading import Example
+from hypernas.runs import Run
+from hypernas.scoring import evaluating
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """Which parameters of a module were written, and which were left as they were.
+
+    Attributes:
+        written: number of values by parameter name.
+        left: why, by parameter name.
+        values: number of values in all parameters.
+        reader: how the module was read: ``torch.fx`` followed it, or it was ``run``.
+    """
+
+    written: dict[str, int]
+    left: dict[str, str]
+    values: int
+    reader: str
+
+    @property
+    def share(self) -> float:
+        """Share of the module's parameter values that were written, 0 to 1."""
+        return sum(self.written.values()) / self.values if self.values else 1.0
+
+    def __str__(self) -> str:
+        """Return it in a line: how much was written, and the reasons for the rest."""
+        reasons = Counter(self.left.values())
+        rest = "".join(f"; {count} left: {reason}" for reason, count in reasons.items())
+        return f"{len(self.written)} tensors written, {self.share:.1%} of the parameters{rest}"
+
+
+@torch.no_grad()
+def initialise(
+    module: nn.Module, hypernet: Hypernet | Run | str | Path, example: Example
+) -> Initialised:
+    """Write every parameter of ``module`` that a hypernetwork can write, in place.
+
+    Tensors that several layers share are written once. Frozen ones, those that do not reach the
+    output, and those that a parametrisation ties to other values keep what they hold and are
+    listed. Buffers are not touched: running statistics of batch norms do not fit the new weights
+    before some batches went through in training mode.
+
+    Args:
+        module: any module, see :func:`hypernas.graph_of`.
+        hypernet: a hypernetwork, a run or its folder, or the name of a hypernetwork, which is then
+            new and untrained.
+        example: an input that the module runs on: a tensor, a tuple of arguments, or a dictionary
+            of keyword arguments.
+
+    Returns:
+        What was written, and what was left and why.
+
+    Raises:
+        GraphError: the module does not run on the example.
+        ConfigError: there is no such hypernetwork, or it reads only networks of a space.
+        RunError: the run has no trained hypernetwork.
+
+    >>> net = nn.Sequential(nn.Conv1d(1, 4, 3), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(8, 2))
+    >>> print(initialise(net, "ghn", torch.zeros(1, 1, 4)))
+    6 tensors written, 100.0% of the parameters
+    """
+    candidate = foreign(module, example)
+    made = hypernet if isinstance(hypernet, Hypernet) else _found(hypernet, candidate)
+    left = left_alone(module, candidate.graph)
+    with evaluating(made):
+        (weights,) = made([candidate])
+    parameters = dict(module.named_parameters())
+    written = {}
+    for name, parameter in parameters.items():
+        if name in left:
+            continue
+        if name not in weights:
+            left[name] = "the hypernetwork does not write it"
+        elif not torch.isfinite(weights[name]).all():
+            left[name] = "what the hypernetwork wrote is not finite"
+        else:
+            parameter.copy_(weights[name])
+            written[name] = parameter.numel()
+    values = sum(parameter.numel() for parameter in parameters.values())
+    return Initialised(written, left, values, candidate.graph.reader)
+
+
+def _found(hypernet: Run | str | Path, candidate: Candidate) -> Hypernet:
+    if isinstance(hypernet, Run):
+        return hypernet.place.hypernet
+    if str(hypernet) in hypernets.known():
+        return hypernets.make(str(hypernet), example=candidate)
+    if not Path(hypernet).exists():
+        raise ConfigError(
+            f"no hypernetwork and no run folder {str(hypernet)!r}; give the folder of a run, or "
+            f"one of {', '.join(hypernets.known())}"
+        )
+    return Run.open(hypernet, quiet=True).place.hypernet
