@@ -89,7 +89,7 @@ def initialise(
             continue
         if name not in weights:
             left[name] = "the hypernetwork does not write it"
-        elif not torch.isfinite(weights[name]).all():
+        elif not torch.isfinite(weights[name].sum()):  # a tenth of what looking at each costs
             left[name] = "what the hypernetwork wrote is not finite"
         else:
             parameter.copy_(weights[name])

@@ -217,6 +217,9 @@ def function_result(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     """Return the shape of what a function, or the method of this name, returns (or a nest)."""
     if isinstance(function, str):
         return _run(lambda self, *a, **k: getattr(self, function)(*a, **k), args, kwargs)
+    alone = len(args) == 1 and isinstance(args[0], Value) and not kwargs
+    if alone and kind_of(None, function) in ("relu", "gelu", "silu"):
+        return Result(args[0].shape, args[0].dtype)  # torch takes 0.4 ms to say so
     if function in (operator.add, operator.iadd, operator.mul) and _are_alike(args):
         return Result(args[0].shape, args[0].dtype)
     if function is torch.cat and not kwargs.keys() - {"dim"}:

@@ -56,7 +56,8 @@ class Deep(Decoder):
         outputs, inputs, height, width = as_map(shape)
         o, i = min(outputs, self.width), min(inputs, self.width)
         tiles = self._tiles(about, o, i, (height, width)) * scale  # (P, K, o, i)
-        tiles = tiles.transpose(1, 2)  # the order of channels-last, in which convolutions are fast
+        # the order of channels-last, in which convolutions are fast
+        tiles = tiles.transpose(1, 2).contiguous()
         down, across = -(-outputs // o), -(-inputs // i)
         whole = tiles[:, None, :, :, None]  # (P, 1, o, K, 1, i)
         if down * across > 1:
