@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import types
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import torch
 from conftest import RUN
 
 from hypernas.config import Config, check
 from hypernas.curves import Budgets
+from hypernas.early_exits import EarlyExits
 from hypernas.errors import ConfigError
 from hypernas.jobs import Train
 from hypernas.runs import Run
@@ -102,3 +107,45 @@ def test_budgets_on_the_command_line() -> None:
     found = tyro.cli(Config, args=["digits", "--budgets", "200k", "20M"])
     assert found.budgets == (200_000, 20_000_000)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Config) == found
+
+
+def exported(folder: Path) -> Any:
+    """Return the source file of an export as a module."""
+    module = types.ModuleType("model")
+    module.__file__ = str(folder / "model.py")
+    exec(compile((folder / "model.py").read_text(), "model.py", "exec"), vars(module))
+    return module
+
+
+def test_the_network_answers_within_budgets_here_and_exported(run: Run) -> None:
+    result, early = run.result, run.best.module
+    assert isinstance(early, EarlyExits)
+    assert early.asked == result.exits
+    assert result.export["model.py"].startswith("same outputs")
+    assert result.budgets == msgspec.to_builtins(run.place.budgets)
+    network = exported(run.folder / "best").load()
+    x = run.place.signature.example_input(6)
+    outputs = early(x)
+    for exit in result.exits:
+        given = early.predict(x, budget=exit.macs)
+        torch.testing.assert_close(given, outputs[exit.number])
+        torch.testing.assert_close(network.predict(x, budget=exit.macs), given)
+    for threshold in (0.1, 0.3):
+        given = early.predict(x, threshold=threshold)
+        torch.testing.assert_close(network.predict(x, threshold=threshold), given)
+    about = json.loads((run.folder / "best/architecture.json").read_text())
+    assert about["exits"] == msgspec.to_builtins(result.exits)
+    assert [stop["threshold"] for stop in about["stops"]] == [s.threshold for s in result.stops]
+    assert len(result.stops) == 7
+
+
+def test_the_final_curve_is_that_of_the_exported_weights(run: Run) -> None:
+    place, final = run.place, run.best.final
+    reached = measure_exits(run.best.module, place.validation_batches, place.task)
+    assert [e.val_accuracy for e in final.curve] == pytest.approx(reached.measures)
+    assert [e.macs for e in final.curve][1:] == list(
+        place.candidates.of(run.best.choices).exit_macs
+    )
+    best = {exit.number: exit for exit in run.result.exits}
+    for number, exit in best.items():
+        assert exit.val_accuracy == final.curve[number + 1].val_accuracy

@@ -10,6 +10,7 @@ from torch import nn
 
 from hypernas.candidate import build_network
 from hypernas.choices import Architecture
+from hypernas.early_exits import EarlyExits, asked
 from hypernas.finalists import best_seed
 from hypernas.jobs import Train, load_weights
 from hypernas.results import Final, Network
@@ -41,8 +42,14 @@ class Best:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The trained network, a plain module in evaluation mode."""
-        return trained(self.place, self.choices, self.final.folder)
+        """The trained network, a plain module in evaluation mode.
+
+        With several exits it is an :class:`hypernas.early_exits.EarlyExits`, which can ``predict``
+        within a budget.
+        """
+        module = trained(self.place, self.choices, self.final.folder)
+        exits = asked(self.place.candidates.of(self.choices).graph, self.final.curve)
+        return EarlyExits(module, exits).eval() if exits else module
 
 
 def trained(place: Workplace, choices: Architecture, folder: str) -> nn.Module:
@@ -93,6 +100,7 @@ def final_of(place: Workplace, winner: Network) -> Final:
         val_accuracy=first.val_accuracy,
         test_accuracy=first.test_accuracy,
         folder=start.folder,
+        curve=first.curve,
         text=f"the best of {len(winner.seeds)} trainings by validation accuracy",
     )
     for stage in stages(place, winner):
@@ -109,6 +117,7 @@ def final_of(place: Workplace, winner: Network) -> Final:
             val_accuracy=result.val_accuracy,
             test_accuracy=result.test_accuracy,
             folder=stage.folder,
+            curve=result.curve,
             text=f"its best training went on for {epochs - first.epochs} epochs",
         )
     return best

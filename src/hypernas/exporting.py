@@ -17,11 +17,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from hypernas.errors import GraphError, RunError
 from hypernas.files import replacing, write_json, write_tensors
+from hypernas.results import AskedExit
 from hypernas.standalone import Inputs, source_of
 from hypernas.tasks import Outputs
 
@@ -50,7 +52,8 @@ def export(
             one example; default: that of ``example``), ``classes`` (their names), ``normalisation``
             ({"mean": [...], "std": [...]} of the channels, or the two lists, or None), for texts
             ``vocabulary`` and for tables ``columns`` (as :mod:`hypernas.data` measures them), and
-            ``summary``, a text for its docstring.
+            ``summary``, a text for its docstring, and ``exits``, those that its ``predict`` asks
+            (:class:`~hypernas.results.AskedExit`).
 
     Returns:
         For each file "same outputs to 3.0e-07", "written" or "not written: ..." with the reason.
@@ -161,6 +164,10 @@ def _write_source(
         temporary.write_text(source, encoding="utf-8")
         model = _executed(temporary.read_text(encoding="utf-8"), path).load(weights.resolve())
         same = _same(path.name, model, cases)
+        if _exits(about):
+            # each exit alone gives what it gives among all
+            every = range(len(cases[0][1]))
+            _same(path.name, lambda x: tuple(next(model.stages(x, {i})) for i in every), cases)
     return {weights.name: "written", path.name: same}
 
 
@@ -175,7 +182,13 @@ def _source(network: nn.Module, example: Tensor, about: dict[str, Any]) -> str:
         classes=[str(name) for name in about.get("classes") or ()],
         normalisation=tuple(normalisation) if normalisation else None,
         inputs=_inputs(about),
+        exits=_exits(about),
     )
+
+
+def _exits(about: dict[str, Any]) -> list[AskedExit]:
+    """Return the exits that the network's ``predict`` asks; none where it has one exit."""
+    return msgspec.convert(about.get("exits") or [], list[AskedExit])
 
 
 def _inputs(about: dict[str, Any]) -> Inputs:

@@ -158,15 +158,14 @@ class Graph:
         """MACs of what each output depends on, in the order of the outputs."""
         return tuple(self._macs_of(self.needed(output)) for output in self.outputs)
 
-    @property
-    def stop_macs(self) -> tuple[int, ...]:
-        """MACs spent when the outputs are computed one after the other, up to each of them."""
+    def spent(self, numbers: Iterable[int]) -> list[int]:
+        """Return the MACs of computing some outputs one after the other, up to each of them."""
         needed: set[int] = set()
-        spent = []
-        for output in self.outputs:
-            needed |= self.needed(output)
-            spent.append(self._macs_of(needed))
-        return tuple(spent)
+        found = []
+        for number in numbers:
+            needed |= self.needed(self.outputs[number])
+            found.append(self._macs_of(needed))
+        return found
 
     def needed(self, output: int) -> set[int]:
         """Return the positions of the node at ``output`` and of all that it depends on."""

@@ -10,17 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from torch import nn
 
 from hypernas.best import Best, trained
 from hypernas.console import Voice, short
+from hypernas.early_exits import EarlyExits, asked, stops
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
 from hypernas.remembered import DataRecord
 from hypernas.report import write_report
-from hypernas.results import Exported, Final, Network, Result, Scaled, Scored, Search
+from hypernas.results import (
+    AskedExit,
+    Exported,
+    Final,
+    Network,
+    Result,
+    Scaled,
+    Scored,
+    Search,
+    Stop,
+)
 from hypernas.training import Recipe
 from hypernas.trust import verdict
-from hypernas.workplace import Workplace
+from hypernas.workplace import MEASURE_BATCH, Workplace
 
 STARTS = {"scratch": "scratch", "generated": "generated weights", "grown": "the trained winner"}
 """first weights of a recipe, in words"""
@@ -36,7 +48,8 @@ def collect(
     finalists = [n for n in found if n.source == "search"]
     random = [n for n in found if n.source == "random"]
     biggest = next(n for n in found if n.source == "biggest")
-    checks = place.folder / "export.json"
+    exported = place.folder / "export.json"
+    done = read_json(exported, Exported) if exported.exists() else Exported(weights="", checks={})
     return Result(
         data=described(data),
         space={"name": place.space.name, "options": place.space.options},
@@ -68,7 +81,10 @@ def collect(
             stages=place.sampler.stages(len(scored)),
         ),
         verdict=verdict(finalists, random, biggest, test_examples=data.test),
-        export=read_json(checks, Exported).checks if checks.exists() else {},
+        export=done.checks,
+        budgets=msgspec.to_builtins(place.budgets),
+        exits=done.exits,
+        stops=done.stops,
         seconds=seconds,
         versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     )
@@ -99,6 +115,9 @@ def export_network(place: Workplace, network: Network | Scaled, final: Final) ->
     from hypernas.exporting import export
 
     data = place.data
+    module = trained(place, network.choices, final.folder)
+    exits = asked(place.candidates.of(network.choices).graph, final.curve)
+    stopping = _stops(place, module, exits) if exits else []
     about = {
         "choices": network.choices,
         "space": {"name": place.space.name, "options": place.space.options},
@@ -113,10 +132,21 @@ def export_network(place: Workplace, network: Network | Scaled, final: Final) ->
         "val_accuracy": final.val_accuracy,
         "test_accuracy": final.test_accuracy,
     }
-    module = trained(place, network.choices, final.folder)
+    if exits:
+        budgets = {"budgets": msgspec.to_builtins(place.budgets)}
+        about |= budgets | msgspec.to_builtins({"exits": exits, "stops": stopping})
     example = place.signature.example_input()
     checks = export(module, example, place.folder / "best", about=about)
-    write_json(place.folder / "export.json", Exported(weights=final.folder, checks=checks))
+    done = Exported(weights=final.folder, checks=checks, exits=exits, stops=stopping)
+    write_json(place.folder / "export.json", done)
+
+
+def _stops(place: Workplace, module: nn.Module, exits: Sequence[AskedExit]) -> list[Stop]:
+    """Return what stopping early reaches; networks that do not classify have no confidence."""
+    if place.data.task != "classification":
+        return []
+    test = place.batches(place.splits.test, MEASURE_BATCH)
+    return stops(EarlyExits(module, exits), place.validation_batches, test, place.task)
 
 
 def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> None:

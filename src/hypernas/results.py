@@ -53,6 +53,31 @@ class TrainedExit(Struct, frozen=True):
     test_accuracy: float | None = None
 
 
+class AskedExit(Struct, frozen=True):
+    """An exit of a trained network that no cheaper one equals on the validation split."""
+
+    number: int
+    """its place among all exits"""
+    macs: int
+    """of all that it depends on"""
+    stop_macs: int
+    """spent when such exits are asked one after the other, up to this one"""
+    val_accuracy: float
+    test_accuracy: float | None
+
+
+class Stop(Struct, frozen=True):
+    """What comes of asking exits in turn until one is confident enough."""
+
+    threshold: float
+    """largest probability of a class at which an answer is taken"""
+    val_macs: float
+    """mean over the examples"""
+    val_accuracy: float
+    test_macs: float
+    test_accuracy: float
+
+
 class Training(Struct, frozen=True):
     """One training of one network for real."""
 
@@ -81,6 +106,8 @@ class Final(Struct, frozen=True):
     """where in the run folder the weights lie"""
     text: str
     """how they came about, in words"""
+    curve: list[TrainedExit] = []
+    """of its exits, where a run has budgets"""
 
 
 class Exported(Struct, frozen=True):
@@ -88,6 +115,9 @@ class Exported(Struct, frozen=True):
 
     weights: str
     checks: dict[str, str]
+    exits: list[AskedExit] = []
+    """those that the network's ``predict`` asks"""
+    stops: list[Stop] = []
 
 
 class Rebuilt(Struct, frozen=True):
@@ -212,6 +242,12 @@ class Result(Struct, frozen=True):
     verdict: Verdict
     export: dict[str, str] = {}
     """for each file of ``best``: how far its outputs are from the module, or why it is missing"""
+    budgets: dict[str, Any] | None = None
+    """low, high and scale of the budgets over which scores and accuracies are means"""
+    exits: list[AskedExit] = []
+    """those that ``best.module.predict`` asks"""
+    stops: list[Stop] = []
+    """what comes of stopping at the first exit that is confident enough"""
     seconds: dict[str, float] = {}
     """wall-clock seconds of each step"""
     versions: dict[str, str] = {}

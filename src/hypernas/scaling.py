@@ -86,6 +86,7 @@ def _final(found: Scaled, done: Sequence[Train]) -> Final:
         val_accuracy=best.val_accuracy,
         test_accuracy=best.test_accuracy,
         folder=next(job.folder for job in done if job.seed == best.seed),
+        curve=best.curve,
         text=f"the best of {len(done)} trainings by validation accuracy",
     )
 

@@ -185,8 +185,10 @@ def measure(
 
     An example of several views is judged by the mean of their probabilities.
     """
-    answered = _answered(module, batches, precision)
-    judged = [task.judge(task.over_views(o, batches.views), targets) for o, targets in answered]
+    judged = [
+        task.judge(task.over_views(outputs, batches.views), targets)
+        for outputs, targets in answered(module, batches, precision)
+    ]
     return Measured(
         accuracy=task.reached([each.evidence for each in judged]),
         loss=torch.cat([each.losses for each in judged]).mean().item(),
@@ -198,12 +200,14 @@ def measure_exits(
     module: nn.Module, batches: Batches, task: Task, *, precision: str = "fp32"
 ) -> Reached:
     """Return what silence, and then each exit, reaches over all examples; as :func:`measure`."""
-    answered = _answered(module, batches, precision)
-    judged = [judge_exits(task, outputs, t, views=batches.views) for outputs, t in answered]
+    judged = [
+        judge_exits(task, outputs, targets, views=batches.views)
+        for outputs, targets in answered(module, batches, precision)
+    ]
     return gathered(task, judged)
 
 
-def _answered(
+def answered(
     module: nn.Module, batches: Batches, precision: str
 ) -> Iterator[tuple[Outputs, Tensor]]:
     """Yield the outputs of ``module`` by its own statistics for each batch, and the targets."""

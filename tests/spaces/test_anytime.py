@@ -64,7 +64,7 @@ def test_exits_are_ordered_by_what_they_cost() -> None:
         final = f"exits.{len(costs) - 1}."
         own = sum(n.macs for n in candidate.graph.nodes if n.path.startswith(final))
         assert costs[-1] == candidate.macs - heads + own
-        assert candidate.graph.stop_macs[-1] == candidate.macs
+        assert candidate.graph.spent(range(len(costs)))[-1] == candidate.macs
         most = max(most, len(costs))
     assert most > 4
 

@@ -18,6 +18,7 @@ from hypernas.standalone.literals import RESERVED, is_name, join, literal
 from hypernas.standalone.parts import Hole, Part, collection, sequential
 from hypernas.standalone.reading import Reading
 from hypernas.standalone.scopes import Scope, module_path, results
+from hypernas.standalone.stages import methods_of
 from hypernas.standalone.wrapping import wrapped
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -42,10 +43,11 @@ class _Instance:
 
 
 class Folder:
-    """Writes the classes of a reading."""
+    """Writes the classes of a reading; of a network of several exits perhaps in stages."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, *, staged: bool = False) -> None:
         self.reading = reading
+        self.staged = staged
         self.live = set(reading.scopes)
         for node in reading.graph.nodes:
             if node.op in ("get_attr", "call_module"):
@@ -130,7 +132,8 @@ class Folder:
         if not path and self._is_chain(path):
             scope, members = None, {SUPER: sequential(members, SUPER)}
         access = functools.partial(self._access, path)
-        forward = forward_of(scope, self.reading.graph, access) if scope else []
+        write = methods_of if self.staged and not path else forward_of
+        forward = write(scope, self.reading.graph, access) if scope else []
         instance = _Instance(path, members, forward, Part(""))
         key = instance.key(type(self.reading.module(path)))
         self.groups.setdefault(key, []).append(instance)
@@ -212,7 +215,7 @@ def _class_source(
     if first.members:
         lines += ["", *(f"    {line}" for line in [head, *(f"    {line}" for line in body)])]
     if first.forward:
-        lines += ["", *(f"    {line}" for line in first.forward)]
+        lines += ["", *(f"    {line}".rstrip() for line in first.forward)]
     return "\n".join(short for line in lines for short in wrapped(line))
 
 

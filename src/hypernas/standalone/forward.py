@@ -23,12 +23,12 @@ def forward_of(scope: Scope, graph: fx.Graph, access: Callable[[str], str]) -> l
     Args:
         access: from the path of a member to how the container reaches it.
     """
-    writer = _Writer(scope, graph, access)
+    writer = Writer(scope, graph, access)
     head = f"def forward({', '.join(['self', *writer.parameters()])}):"
     return [head, *(f"    {line}" for line in writer.body())]
 
 
-class _Writer:
+class Writer:
     """Goes through a scope once, and knows which variables hold a value that is still needed."""
 
     def __init__(self, scope: Scope, graph: fx.Graph, access: Callable[[str], str]) -> None:

@@ -42,6 +42,16 @@ def target_name(node: fx.Node) -> str:
     return str(getattr(node.target, "__name__", node.target))
 
 
+def ancestors(node: fx.Node) -> set[fx.Node]:
+    """Return a node and all that it depends on."""
+    found, remaining = {node}, [node]
+    while remaining:
+        new = [source for source in remaining.pop().all_input_nodes if source not in found]
+        found.update(new)
+        remaining += new
+    return found
+
+
 def is_inline(node: fx.Node) -> bool:
     """Say whether a node is written where it is used: attributes, sizes and sums of sizes."""
     if node.op == "get_attr" or node.target in (getattr, "size", "dim"):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from hypernas.results import AskedExit
 from hypernas.standalone.classes import Folder
 from hypernas.standalone.literals import literal
 from hypernas.standalone.preprocessing import EXAMPLES, Inputs, Normalisation, preprocess
@@ -31,6 +32,7 @@ def source_of(
     classes: Sequence[str],
     normalisation: Normalisation | None,
     inputs: Inputs = "images",
+    exits: Sequence[AskedExit] = (),
 ) -> str:
     """Return the Python source that rebuilds ``module`` as it computes in eval mode.
 
@@ -42,6 +44,7 @@ def source_of(
         normalisation: what ``preprocess`` takes from and divides images by, or None.
         inputs: what ``preprocess`` takes; for words and rows it reads ``architecture.json``, where
             the vocabulary or the columns are.
+        exits: those that ``predict`` asks; without them the network has no ``predict``.
 
     Raises:
         GraphError: torch.fx cannot follow the module, or it holds a layer that cannot be printed.
@@ -49,12 +52,13 @@ def source_of(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         kind = torch.int64 if inputs in ("words", "bytes", "numbers") else torch.float32
         reading = read(copy.deepcopy(module).cpu().eval(), input_shape, kind)
-        written = "\n\n\n".join(Folder(reading).classes())
+        written = "\n\n\n".join(Folder(reading, staged=bool(exits)).classes())
     function = preprocess(inputs, normalisation, len(input_shape) - 1)
     return _FILE.format(
         docstring=_docstring(docstring),
         imports=_imports(written + function),
         classes="\n".join(wrapped(f"CLASSES = {literal(list(classes))}")),
+        exits=_exits(exits),
         input_shape=literal(tuple(input_shape)),
         network=written,
         preprocess=function,
@@ -68,7 +72,7 @@ _FILE = '''"""{docstring}"""
 
 {classes}
 INPUT_SHAPE = {input_shape}  # of one example, without the batch
-
+{exits}
 
 {network}
 
@@ -97,6 +101,15 @@ if __name__ == "__main__":
     count = sum(parameter.numel() for parameter in network.parameters())
     print(f"{{count:,}} parameters, output", *(tuple(output.shape) for output in exits))
 '''
+
+
+def _exits(exits: Sequence[AskedExit]) -> str:
+    """Return the table that ``predict`` reads, with a line in front."""
+    if not exits:
+        return ""
+    rows = [f"    ({e.number}, {e.macs}, {e.stop_macs})," for e in exits]
+    head = "ASKED = (  # number, multiply-adds, and those of asking in turn, of exits worth asking"
+    return "\n".join([head, *rows, ")", ""])
 
 
 def _docstring(text: str) -> str:
