@@ -101,7 +101,7 @@ def final_of(place: Workplace, winner: Network) -> Final:
         test_accuracy=first.test_accuracy,
         folder=start.folder,
         curve=first.curve,
-        text=f"the best of {len(winner.seeds)} trainings by validation accuracy",
+        text=f"the best of {len(winner.seeds)} trainings by validation {place.task.measure}",
     )
     for stage in stages(place, winner):
         result = stage.known(place)

@@ -86,12 +86,14 @@ class Train(Struct, frozen=True, tag="train"):
         trainer = Trainer(module, place.train_batches, place.task, recipe, folder, seed=seed)
         trained = trainer.run(place.validation_batches, progress)
         test = place.batches(place.splits.test, MEASURE_BATCH)
+        tested = measure(module, test, place.task, precision=recipe.precision)
         result = Training(
             seed=self.seed,
             epochs=trained.epochs,
             val_accuracy=trained.accuracy,
             val_loss=trained.loss,
-            test_accuracy=measure(module, test, place.task, precision=recipe.precision).accuracy,
+            test_accuracy=tested.accuracy,
+            test_deviation=tested.deviation,
             seconds=trained.seconds,
         )
         if place.budgets is not None:

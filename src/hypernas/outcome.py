@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from torch import nn
 
+from hypernas import tasks
 from hypernas.best import Best, trained
 from hypernas.console import Voice, short
 from hypernas.early_exits import EarlyExits, asked, stops
@@ -34,6 +35,8 @@ from hypernas.training import Recipe
 from hypernas.trust import verdict
 from hypernas.workplace import MEASURE_BATCH, Workplace
 
+SHOWN = ("score", "val", "test")
+"""what the task measures with generated weights, on the validation and on the test split"""
 STARTS = {"scratch": "scratch", "generated": "generated weights", "grown": "the trained winner"}
 """first weights of a recipe, in words"""
 PACKAGES = ("hypernas", "torch", "numpy", "optuna")
@@ -93,7 +96,8 @@ def collect(
 def described(data: DataRecord) -> dict[str, Any]:
     """Return what a result says of its data."""
     names = ("name", "fingerprint", "input_shape", "classes", "fit", "validation", "test")
-    return {name: getattr(data, name) for name in names}
+    task = {"task": data.task, "measure": tasks.of(data.task).measure}
+    return {name: getattr(data, name) for name in names} | task
 
 
 def _encoded(data: DataRecord) -> dict[str, Any]:
@@ -158,12 +162,13 @@ def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> No
 
 def show(voice: Voice, result: Result, folder: Path) -> None:
     """Print the closing table, the verdict, and where everything lies."""
-    header = ("network", "params", "MACs", "score", "score acc.", "val acc.", "test acc.")
+    word = tasks.of(result.data["task"]).short
+    header = ("network", "params", "MACs", "score", *(f"{s} {word}" for s in SHOWN))
     rows = [_row(network, result.best) for network in all_networks(result)]
     voice.table("networks trained for real (score: with generated weights)", header, rows)
     final = result.final
     voice.say(
-        f"best: {final.val_accuracy:.2%} on validation, {final.test_accuracy:.2%} on test, "
+        f"best {word}: {final.val_accuracy:.2%} on validation, {final.test_accuracy:.2%} on test, "
         f"{short(result.best.params)} params, {short(result.best.macs)} MACs, "
         f"from {result.best.source}; {final.text}"
     )
@@ -201,6 +206,6 @@ def in_words(recipe: Recipe) -> str:
     shown = ", ".join(filter(None, changes)) or "as they are"
     return (
         f"SGD {recipe.rate:g} with cosine, Nesterov {recipe.momentum:g}, weight decay "
-        f"{recipe.weight_decay:g}, batch {recipe.batch}, images {shown}, "
+        f"{recipe.weight_decay:g}, batch {recipe.batch}, examples {shown}, "
         f"from {STARTS[recipe.start]}"
     )

@@ -99,7 +99,8 @@ def _say_data(place: Workplace, voice: Voice) -> None:
     shape = "×".join(map(str, data.input_shape))
     views = f" in {data.views} views" if data.views > 1 else ""
     voice.say(
-        f"data {data.name}: {len(data.classes)} classes, images {shape}{views}; {data.fit} to fit, "
+        f"data {data.name}: {data.task}, {len(data.classes)} classes, "
+        f"{place.signature.inputs} of {shape}{views}; {data.fit} to fit, "
         f"{data.validation} to choose by, {data.test} to test{left_out}"
     )
 

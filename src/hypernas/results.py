@@ -84,12 +84,16 @@ class Training(Struct, frozen=True):
     seed: int
     epochs: int
     val_accuracy: float
-    """share of the validation split that is right, 0 to 1"""
+    """what the task measures on the validation split, 0 to 1: of classifiers the share that is
+    right; the same is meant wherever an accuracy is kept"""
     val_loss: float
     test_accuracy: float | None
-    """share of the test split that is right; measured once, after the last epoch"""
+    """the same on the test split; measured once, after the last epoch"""
     seconds: float
     """CPU seconds of the training"""
+    test_deviation: float | None = None
+    """how far it is off for the luck of the test split; None where that follows from its size, as
+    of shares that are right"""
     curve: list[TrainedExit] = []
     """where a run has budgets; the accuracies above are then means over them"""
 

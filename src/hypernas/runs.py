@@ -180,7 +180,7 @@ class Run:
             found = scaling.scale(
                 self.best, options, self.voice, epochs=epochs, seeds=seeds, start=start
             )
-            scaling.show(self.voice, winner, found)
+            scaling.show(self.voice, winner, found, self.place.task.short)
             self.voice.say(f"network: {self.folder / found[-1].folder / 'best'}{os.sep}")
         return found
 

@@ -71,14 +71,14 @@ def scale(
         start=start,
         folder=place.folder.relative_to(run.folder).as_posix(),
     )
-    final = _final(found, todo)
+    final = _final(found, todo, place.task.measure)
     if not is_exported(place, final):
         export_network(place, found, final)
     return _recorded(run, found)
 
 
-def _final(found: Scaled, done: Sequence[Train]) -> Final:
-    """Return the best training by validation accuracy."""
+def _final(found: Scaled, done: Sequence[Train], measure: str) -> Final:
+    """Return the best training by its measure on the validation split."""
     best = best_seed(found)
     return Final(
         seed=best.seed,
@@ -87,7 +87,7 @@ def _final(found: Scaled, done: Sequence[Train]) -> Final:
         test_accuracy=best.test_accuracy,
         folder=next(job.folder for job in done if job.seed == best.seed),
         curve=best.curve,
-        text=f"the best of {len(done)} trainings by validation accuracy",
+        text=f"the best of {len(done)} trainings by validation {measure}",
     )
 
 
@@ -164,12 +164,13 @@ def _question(scaled: Scaled) -> tuple[Any, ...]:
     return canonical(scaled.choices), canonical(scaled.options), scaled.start, epochs
 
 
-def show(voice: Voice, winner: Network, found: Sequence[Scaled]) -> None:
-    """Print the winner at its own size and what it became under other options."""
-    header = ("network", "start", "params", "MACs", "epochs", "seeds", "val acc.", "test acc.")
+def show(voice: Voice, winner: Network, found: Sequence[Scaled], word: str) -> None:
+    """Print the winner at its own size and what it became; ``word`` is what the task measures."""
+    figures = (f"val {word}", f"test {word}")
+    header = ("network", "start", "params", "MACs", "epochs", "seeds", *figures)
     rows = [("winner", "", *_figures(winner))]
     rows += [(in_words(s.options), s.start, *_figures(s)) for s in found]
-    voice.table("the winner under other options (accuracies: means over seeds)", header, rows)
+    voice.table("the winner under other options (means over seeds)", header, rows)
 
 
 def _figures(network: Network | Scaled) -> tuple[str, ...]:

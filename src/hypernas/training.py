@@ -53,6 +53,8 @@ class Measured(Struct, frozen=True):
     accuracy: float
     """what the task measures, 0 to 1"""
     loss: float
+    deviation: float | None = None
+    """how far the measure is off for the luck of the split, where that follows not from its size"""
 
 
 class Trained(Struct, frozen=True):
@@ -189,9 +191,11 @@ def measure(
         task.judge(task.over_views(outputs, batches.views), targets)
         for outputs, targets in answered(module, batches, precision)
     ]
+    evidence = [each.evidence for each in judged]
     return Measured(
-        accuracy=task.reached([each.evidence for each in judged]),
+        accuracy=task.reached(evidence),
         loss=torch.cat([each.losses for each in judged]).mean().item(),
+        deviation=task.deviation(evidence),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from hypernas import tasks
 from hypernas.branches import (
     branch,
     folder_name,
@@ -174,7 +175,7 @@ def _result(
         random=list(random),
         against_native=against_native,
         against_random=against_random,
-        text=f"on {place.data.name}, test split of {tested:,} images: {'; '.join(says)}",
+        text=f"on {place.data.name}, test split of {tested:,} examples: {'; '.join(says)}",
     )
 
 
@@ -189,7 +190,8 @@ def _in_words(others: str, found: Contrast) -> str:
 
 def show(voice: Voice, result: Transfer) -> None:
     """Print all networks, and in words what they show."""
-    header = ("network", "params", "MACs", "seeds", "val acc.", "test acc. (95 %)")
+    word = tasks.of(result.data["task"]).short
+    header = ("network", "params", "MACs", "seeds", f"val {word}", f"test {word} (95 %)")
     native = [("found there", result.native)] if result.native else []
     named = [("transferred", result.transferred), *native]
     named += [(f"random {number}", one) for number, one in enumerate(result.random, start=1)]

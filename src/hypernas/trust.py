@@ -17,9 +17,10 @@ interval of a difference of two means as wide as Student's: 1.7 for k = 3, 1.3 f
 for k = 50 (narrowness bias: Hesterberg, arXiv 1411.5279; he moves the percentiles instead).
 
 **The test split is a sample too.** Seeds share its images, so more seeds do not average its luck
-away: each network's accuracy gets one binomial draw of the split's size a resample. Networks get
-independent draws although they share the images; what they share would cancel in a difference, so
-this errs towards "not shown".
+away: each network's accuracy gets one binomial draw of the split's size a resample (of a measure
+that is no share of the examples, a normal draw of the deviation that resampled examples gave it).
+Networks get independent draws although they share the examples; what they share would cancel in a
+difference, so this errs towards "not shown".
 """
 
 from __future__ import annotations
@@ -132,6 +133,8 @@ class _Group:
     test: np.ndarray
     counts: np.ndarray
     """seeds of each network, (k,)"""
+    deviations: np.ndarray
+    """how far each is off for the split's sake, (k,); NaN where that follows from its size"""
 
     @property
     def means(self) -> np.ndarray:
@@ -154,7 +157,9 @@ def _group(networks: Sequence[Network | Rebuilt]) -> _Group:
             if training.test_accuracy is None:
                 raise ValueError(f"no test accuracy: {network.choices}, seed {training.seed}")
             val[row, column], test[row, column] = training.val_accuracy, training.test_accuracy
-    return _Group(val, test, counts)
+    deviations = [[t.test_deviation for t in network.seeds] for network in networks]
+    known = [np.mean(np.array(each, float)) for each in deviations]  # of None it is NaN
+    return _Group(val, test, counts, np.array(known))
 
 
 def _fewest_seeds(group: _Group) -> int:
@@ -262,7 +267,11 @@ def _split_luck(group: _Group, examples: int, rng: np.random.Generator) -> np.nd
     without an error would have no uncertainty.
     """
     share = (group.means * examples + 2) / (examples + 4)
-    return rng.binomial(examples, share, size=(RESAMPLES, len(share))) / examples - share
+    luck = rng.binomial(examples, share, size=(RESAMPLES, len(share))) / examples - share
+    if np.isnan(group.deviations).all():
+        return luck
+    drawn = rng.normal(size=luck.shape) * group.deviations
+    return np.where(np.isnan(group.deviations), luck, drawn)
 
 
 def _stretch(k: int, freedom: int | None = None) -> float:
@@ -307,7 +316,7 @@ def _random_words(answer: Answer, mean: Difference, best: Difference, examples: 
         "not shown": "No difference between search and random picks was shown",
     }[answer]
     return (
-        f"{start} on the test split of {examples:,} images: {with_interval(mean)} on average and "
+        f"{start} on the test split of {examples:,} examples: {with_interval(mean)} on average and "
         f"{with_interval(best, '')} best against best"
     )
 

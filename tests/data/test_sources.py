@@ -56,7 +56,7 @@ def test_fashion_missing_says_where_it_looked_and_the_ways_out(tmp_path):
     text = str(caught.value)
     for word in (str(tmp_path / "home"), "debian", "hypernas data fetch fashion-mnist"):
         assert word in text
-    assert [row.name for row in data.known() if row.available] == ["digits"]
+    assert {row.where for row in data.known() if row.available} == {"inside scikit-learn"}
 
 
 def test_fashion_of_another_number_of_classes(tmp_path, make_idx):
@@ -84,9 +84,9 @@ def test_name_in_home(own_places, make_folder, draw):
 
 
 def test_other_files_are_refused(tmp_path):
-    (tmp_path / "data.csv").write_text("1,2")
-    with pytest.raises(DataError, match=r"data\.csv is neither a folder nor an \.npz"):
-        data.load(str(tmp_path / "data.csv"))
+    (tmp_path / "data.tsv").write_text("1,2")
+    with pytest.raises(DataError, match=r"data\.tsv is neither a folder nor a file of \.npz"):
+        data.load(str(tmp_path / "data.tsv"))
 
 
 @pytest.mark.skipif(not REAL_PLACES, reason="Fashion-MNIST is not on this machine")

@@ -17,11 +17,8 @@ LAYOUTS = (
 )
 
 
-def load_npz(path: Path) -> Dataset:
+def load_images(path: Path) -> Dataset:
     """Load ``images`` and ``labels``, and ``test_images`` and ``test_labels`` where present.
-
-    Images are uint8, or floats that are all within 0..1 (multiplied by 255) or else all within
-    0..255 (taken as they are), rounded. Nothing in the file is ever unpickled.
 
     Raises:
         DataError: the file is damaged, an array is missing, or one cannot be used.
@@ -31,18 +28,31 @@ def load_npz(path: Path) -> Dataset:
     has_test = bool({"test_images", "test_labels"} & arrays.keys())
     if has_test:
         require_arrays(path, arrays, "test_images", "test_labels")
-    names = ["images", "test_images"] if has_test else ["images"]
-    for name in names:
-        _require_range(arrays[name], f"{path}: {name}")
-    scale = 1 if any(_above_one(arrays[name]) for name in names) else 255
-    images = {n: channels_first(_as_bytes(arrays[n], scale), f"{path}: {n}") for n in names}
-    train = paired(images["images"], arrays["labels"], f"{path}: labels")
+    train = paired(read_pixels(path, arrays, "images"), arrays["labels"], f"{path}: labels")
     outputs = class_count(train.labels, f"{path}: labels")
     test = None
     if has_test:
-        test = paired(images["test_images"], arrays["test_labels"], f"{path}: test_labels")
+        images = read_pixels(path, arrays, "test_images")
+        test = paired(images, arrays["test_labels"], f"{path}: test_labels")
         require_same(train, test, outputs, f"{path}: test_")
     return Dataset(path.stem, train, test, tuple(str(label) for label in range(outputs)))
+
+
+def read_pixels(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """Return the images ``name`` of a file's arrays as uint8, (n, C, *spatial).
+
+    They are uint8, or floats that are all within 0..1 (multiplied by 255) or else all within 0..255
+    (taken as they are), rounded; those of both splits alike.
+
+    Raises:
+        DataError: they are of another type, range or shape.
+    """
+    both = [arrays[n] for n in ("images", "test_images") if n in arrays]
+    for other in ("images", "test_images"):
+        if other in arrays:
+            _require_range(arrays[other], f"{path}: {other}")
+    scale = 1 if any(map(_above_one, both)) else 255
+    return channels_first(_as_bytes(arrays[name], scale), f"{path}: {name}")
 
 
 def channels_first(images: np.ndarray, where: str) -> np.ndarray:

@@ -64,27 +64,33 @@ def read_image(path: Path, *, grey: bool, size: int | None) -> np.ndarray:
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
 
 
-def resize(image: Image.Image, size: int) -> Image.Image:
-    """Scale the shorter side to ``size`` and crop the centre, antialiased bilinear, in one step."""
+def resize(
+    image: Image.Image, size: int, resample: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """Scale the shorter side to ``size`` and crop the centre, antialiased bilinear, in one step.
+
+    Masks take NEAREST, which mixes no classes.
+    """
     width, height = image.size
     if width == height == size:
         return image
     left, top = (width - min(width, height)) / 2, (height - min(width, height)) / 2
     box = (left, top, width - left, height - top)
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return image.resize((size, size), resample, box=box)
 
 
 def resized(examples: Examples, size: int, folder: Path | None = None) -> Examples:
-    """Return ``examples`` with each image resized to (C, ``size``, ``size``).
+    """Return ``examples`` with each image, and its mask or boxes, resized to ``size`` × ``size``.
 
     Raises:
-        DataError: the examples are volumes.
+        DataError: the examples are no images.
     """
     if len(examples.shape) != 3:
-        shape = "x".join(map(str, examples.shape[1:]))
+        volumes = f"volumes of {'x'.join(map(str, examples.shape[1:]))}"
+        given = volumes if examples.kind == "images" else examples.kind
         raise DataError(
-            f"--image-size {size} is for images, not for volumes of {shape}; leave it out, or "
-            "store the volumes in another size"
+            f"--image-size {size} is for images, not for {given}; leave it out, or store them in "
+            "another size"
         )
     count, channels, *sides = examples.inputs.shape
     if sides == [size, size]:
@@ -92,7 +98,22 @@ def resized(examples: Examples, size: int, folder: Path | None = None) -> Exampl
     images = allocate((count, channels, size, size), folder)
     for index in np.ndindex(count, channels):
         images[index] = resize(Image.fromarray(examples.inputs[index]), size)
-    return Examples(images, examples.labels, examples.views)
+    return Examples(images, _resized_labels(examples, size), examples.views)
+
+
+def _resized_labels(examples: Examples, size: int) -> np.ndarray:
+    """Return masks of the new size, boxes in shares of the part that is kept, or classes."""
+    if examples.task == "segmentation":
+        masks = (Image.fromarray(mask) for mask in examples.labels)
+        return np.stack([np.asarray(resize(m, size, Image.Resampling.NEAREST)) for m in masks])
+    labels = examples.labels.copy()
+    if examples.task == "detection":
+        height, width = examples.shape[1:]
+        side, sides = min(height, width), np.array([width, height] * 2)
+        labels[..., :4] = ((labels[..., :4] * sides - (sides - side) / 2) / side).clip(0, 1)
+        gone = (labels[..., 2] <= labels[..., 0]) | (labels[..., 3] <= labels[..., 1])
+        labels[gone, 4] = -1
+    return labels
 
 
 def read_each(

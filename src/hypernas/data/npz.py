@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -30,13 +31,30 @@ def read_arrays(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: the file is damaged, or an array holds Python objects.
     """
+    with _opened(path, wanted) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        return {
+            name: _read(path, archive, info) if name in wanted else np.empty(0)
+            for name, info in members.items()
+        }
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the names of the arrays in a file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _opened(path, ("images", "labels")) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+@contextlib.contextmanager
+def _opened(path: Path, wanted: Sequence[str]) -> Generator[zipfile.ZipFile, None, None]:
+    """Open a file; what goes wrong while it is read is the file's fault."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {
-                name: _read(path, archive, info) if name in wanted else np.empty(0)
-                for name, info in members.items()
-            }
+            yield archive
     except (
         zipfile.BadZipFile,
         zlib.error,

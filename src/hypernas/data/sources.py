@@ -7,17 +7,18 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from hypernas.data.arrays import load_npz
-from hypernas.data.examples import Dataset, Examples
+from hypernas.data.archives import load_npz
+from hypernas.data.bundled import load_digits, load_scenes, load_table
+from hypernas.data.examples import Dataset
 from hypernas.data.folder import HINT, Options, holds_images, load_folder
 from hypernas.data.formats import FORMATS, Found, recognised, require_folds
 from hypernas.data.idx import holds_idx, load_idx
 from hypernas.data.images import resized
+from hypernas.data.pixels import holds_masks, load_masks
 from hypernas.data.places import home, places
 from hypernas.data.rows import SUFFIXES, load_rows
 from hypernas.errors import DataError
@@ -65,9 +66,10 @@ def load(
 ) -> Dataset:
     """Load a data set by its name or path.
 
-    A path is a folder of images (see :mod:`hypernas.data.folder`), of IDX files or of a public
-    data set's files (see :mod:`hypernas.data.formats`), one of those files, or an ``.npz`` file of
-    your own (see :func:`hypernas.data.arrays.load_npz`).
+    A path is a folder of images (see :mod:`hypernas.data.folder`), of images and masks
+    (:mod:`hypernas.data.pixels`), of IDX files or of a public data set's files
+    (:mod:`hypernas.data.formats`), one of those files, an ``.npz`` file of your own
+    (:mod:`hypernas.data.archives`), or rows of texts or of a table (:mod:`hypernas.data.rows`).
 
     Args:
         name_or_path: a name that :func:`known` lists, a path, or a folder or ``.npz`` file of
@@ -194,6 +196,8 @@ def _load_found(found: Found | Path, fold: int | None, options: Options) -> Data
 
 
 def _load_path(path: Path, options: Options) -> Dataset:
+    if path.is_dir() and holds_masks(path):
+        return load_masks(path, options)
     if path.is_dir():
         return load_idx(path) if holds_idx(path) else load_folder(path, options)
     if path.suffix.lower() == ".npz":
@@ -208,15 +212,6 @@ def _load_path(path: Path, options: Options) -> Dataset:
 def _resized(dataset: Dataset, size: int, cache: Path | None) -> Dataset:
     test = dataset.test and resized(dataset.test, size, cache)
     return replace(dataset, train=resized(dataset.train, size, cache), test=test)
-
-
-def _load_digits() -> Dataset:
-    from sklearn.datasets import load_digits  # slow to import, and for this data set only
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
-    labels = digits.target.astype(np.int64)
-    return Dataset("digits", Examples(images, labels), None, tuple("0123456789"))
 
 
 def _find_fashion() -> str | None:
@@ -246,12 +241,31 @@ PUBLISHED = {
 }
 """data sets that are found by the files they are published as, and what each is"""
 
+
+def _bundled(description: str, load: Callable[[], Dataset]) -> _Public:
+    """Return a data set that scikit-learn holds, or that is made of one."""
+    return _Public(description, load, lambda: "inside scikit-learn", "install scikit-learn")
+
+
 _PUBLIC = {
-    "digits": _Public(
+    "breast-cancer": _bundled(
+        "569 rows of 30 numbers, 2 classes, no test set of its own",
+        partial(load_table, "breast-cancer"),
+    ),
+    "digit-boxes": _bundled(
+        "1,600 + 400 grey 32x32 scenes of handwritten digits, a box and one of 10 classes each",
+        partial(load_scenes, "boxes"),
+    ),
+    "digit-scenes": _bundled(
+        "1,600 + 400 such scenes, one of 11 classes for each pixel",
+        partial(load_scenes, "masks"),
+    ),
+    "digits": _bundled(
         "1,797 grey 8x8 images of handwritten digits, 10 classes, no test set of its own",
-        _load_digits,
-        lambda: "inside scikit-learn",
-        "install scikit-learn",
+        load_digits,
+    ),
+    "wine": _bundled(
+        "178 rows of 13 numbers, 3 classes, no test set of its own", partial(load_table, "wine")
     ),
     "fashion-mnist": _Public(
         "60,000 + 10,000 grey 28x28 images of clothes, 10 classes",

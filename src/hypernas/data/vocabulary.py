@@ -53,8 +53,10 @@ class Vocabulary(Struct, frozen=True):
     @classmethod
     def of(cls, texts: Examples, *, unit: Unit, length: int | None = None) -> Vocabulary:
         """Measure it on ``texts``: words that stand in at least two of them, at most 4,000."""
-        cut = [_cut(text, unit) for text in _decoded(texts)]
-        usual = int(np.quantile([len(tokens) for tokens in cut], USUAL_SHARE))
+        plain = _decoded(texts)
+        cut = [_words(text) for text in plain]
+        lengths = [len(text.encode()) for text in plain] if unit == "bytes" else map(len, cut)
+        usual = int(np.quantile(list(lengths), USUAL_SHARE))
         length = length or max(2, min(usual, MOST_LENGTH[unit]))
         if unit == "bytes":
             return cls(unit=unit, length=length, size=257)
@@ -101,7 +103,7 @@ class Vocabulary(Struct, frozen=True):
             if self.unit == "bytes":
                 known = [byte + 1 for byte in text.encode()[: self.length]]
             else:
-                known = [numbers.get(w, UNKNOWN) for w in _cut(text, "words")[: self.length]]
+                known = [numbers.get(w, UNKNOWN) for w in _words(text)[: self.length]]
             row[: len(known)] = known
         return tensor(found)
 
@@ -115,5 +117,5 @@ def _decoded(texts: Examples) -> list[str]:
     return [row.tobytes().rstrip(b"\0").decode("utf-8", "ignore") for row in texts.inputs]
 
 
-def _cut(text: str, unit: str) -> list[str] | bytes:
-    return text.encode() if unit == "bytes" else re.findall(PATTERN, text.lower())
+def _words(text: str) -> list[str]:
+    return re.findall(PATTERN, text.lower())

@@ -64,7 +64,7 @@ def size_chart(result: Result, scored: Sequence[Scored]) -> go.Figure:
             name="scored candidates",
             mode="markers",
             marker={"size": 6, "color": "#8794a3", "opacity": 0.55},
-            hovertext=[_hover(c) for c in shown],
+            hovertext=[_hover(c, measure_of(result)) for c in shown],
             hoverinfo="text",
         )
     )
@@ -83,7 +83,7 @@ def size_chart(result: Result, scored: Sequence[Scored]) -> go.Figure:
 
 def trust_chart(result: Result) -> go.Figure:
     """Return trained validation accuracy against score: how far a score may be believed."""
-    figure = _figure("score (with generated weights)", "validation accuracy, trained")
+    figure = _figure("score (with generated weights)", f"validation {measure_of(result)}, trained")
     for source, _, color, _ in GROUPS:
         networks = [n for n in trained(result) if n.source == source]
         dots = [(n.score, 100 * t.val_accuracy) for n in networks for t in n.seeds]
@@ -99,6 +99,11 @@ def trust_chart(result: Result) -> go.Figure:
         )
     _add_trained(figure, result, x=lambda n: n.score, y=lambda n: 100 * n.val_accuracy)
     return figure.update_yaxes(ticksuffix=" %")
+
+
+def measure_of(result: Result) -> str:
+    """Return the word for what the task measures."""
+    return result.data.get("measure", "accuracy")
 
 
 def trained(result: Result) -> list[Network]:
@@ -204,22 +209,22 @@ def _add_trained(
                 name=name,
                 mode="markers",
                 marker={"size": 11, "color": color, "symbol": symbol, "line": line},
-                hovertext=[_hover(n) for n in networks],
+                hovertext=[_hover(n, measure_of(result)) for n in networks],
                 hoverinfo="text",
             )
         )
 
 
-def _hover(candidate: Scored) -> str:
+def _hover(candidate: Scored, measure: str) -> str:
     """Write what the pointer shows; plotly reads it as HTML, so names are escaped."""
     lines = [f"{html.escape(k)}: {html.escape(plain(v))}" for k, v in candidate.choices.items()]
     if len(lines) > 14:
         lines = [*lines[:13], f"… and {len(lines) - 13} more choices"]
     facts = [
         f"score {signed(candidate.score, 3)}, "
-        f"score accuracy {percent(candidate.score_accuracy)} (generated weights)",
+        f"score {measure} {percent(candidate.score_accuracy)} (generated weights)",
         f"{count(candidate.params)} parameters, {count(candidate.macs)} MACs",
     ]
     if isinstance(candidate, Network):
-        facts.insert(0, f"<b>validation accuracy {percent(candidate.val_accuracy)}</b>, trained")
+        facts.insert(0, f"<b>validation {measure} {percent(candidate.val_accuracy)}</b>, trained")
     return "<br>".join([*facts, "", *lines])

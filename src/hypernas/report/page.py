@@ -59,6 +59,7 @@ def render(result: Result, scored: Sequence[Scored], graph: Graph, *, title: str
     return environment.from_string(template).render(
         title=title,
         result=result,
+        measure=charts.measure_of(result),
         facts=_facts(result),
         best=_row(result.best, result),
         differences=_differences(result.verdict),
@@ -83,7 +84,7 @@ def _facts(result: Result) -> list[str]:
     data, limits = result.data, result.limits
     words = [str(data.get("name", "data"))]
     if "input_shape" in data:
-        words.append(f"{formats.sizes(data['input_shape'])} images")
+        words.append(f"examples of {formats.sizes(data['input_shape'])}")
     if "classes" in data:
         classes = data["classes"]
         words.append(f"{classes if isinstance(classes, int) else len(classes)} classes")

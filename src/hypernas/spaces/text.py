@@ -52,7 +52,7 @@ def text(
             f"expected some of {', '.join(MIXERS)}, and multiples of 4"
         )
     width = choose("width", list(widths))
-    body = [
+    body: list[nn.Module] = [
         Layer(_mixer(choose, f"layer{i}", width, mixers), width, _hidden(choose, i), dropout)
         for i in range(choose.int("layers", 1, layers))
     ]
@@ -149,4 +149,4 @@ class Convolution(nn.Module):
         return self.across(F.gelu(seen))
 
 
-text.reads = ("texts", "classification")  # ty: ignore[unresolved-attribute]
+text.reads = ("texts", "classification")  # ty: ignore[missing-attribute]

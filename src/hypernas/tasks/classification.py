@@ -16,6 +16,7 @@ class Classification:
     """One label of K classes for each example; outputs are logits (B, K), targets labels (B,)."""
 
     measure = "accuracy"
+    short = "acc."
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean cross-entropy over the batch and the exits."""
@@ -36,6 +37,10 @@ class Classification:
     def reached(self, evidence: Sequence[Tensor]) -> float:
         """Return the share of the examples that are right."""
         return torch.cat(list(evidence)).mean().item()
+
+    def deviation(self, evidence: Sequence[Tensor]) -> float | None:
+        """Return None: accuracy is a share of the examples."""
+        return None
 
     def over_views(self, outputs: Outputs, views: int) -> Outputs:
         """Return the logs of the last exit's mean probabilities over views, (B, K)."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from hypernas.errors import ConfigError
 from hypernas.tasks.boxes import average_precision, kept, overlaps
-from hypernas.tasks.task import Judged, Outputs, exits, final
+from hypernas.tasks.task import Judged, Outputs, exits, final, resampled
 
 NUMBERS = 5
 """of a cell, before its classes"""
@@ -35,6 +35,7 @@ class Detection:
     """Outputs are grids (B, 5 + K, h, w), targets boxes (B, M, 5) with class -1 where none is."""
 
     measure = "mAP"
+    short = "mAP"
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss over exits and images."""
@@ -69,6 +70,10 @@ class Detection:
             wanted = int((mine & (score < 0)).sum())
             precisions.append(average_precision(score[told], hit[told] > 0, wanted))
         return sum(precisions) / len(precisions) if precisions else 0.0
+
+    def deviation(self, evidence: Sequence[Tensor]) -> float | None:
+        """Return that of the measure over images drawn with replacement."""
+        return resampled(self.reached, evidence)
 
     def over_views(self, outputs: Outputs, views: int) -> Outputs:
         """Return the outputs: images with boxes have one view."""
@@ -108,7 +113,7 @@ def _cells(grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return there.squeeze(2), torch.cat([centre - half, centre + half], dim=2), logits
 
 
-def _losses(grid: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+def _losses(grid: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the loss of each image, (B,).
 
     Whether there is a box: cross-entropy, summed over cells. For each box, of the cell that its

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hypernas.tasks.task import Judged, Outputs, divergence, exits, final
+from hypernas.tasks.task import Judged, Outputs, divergence, exits, final, resampled
 
 VOID = -1
 """class of a pixel of which nothing is to be told"""
@@ -22,6 +22,7 @@ class Segmentation:
     """Outputs are logits (B, K, h, w), targets masks (B, H, W): 0 where void, else class + 1."""
 
     measure = "mean IoU"
+    short = "mIoU"
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean over exits and images of the mean cross-entropy of an image's pixels."""
@@ -57,6 +58,10 @@ class Segmentation:
         both, either = torch.cat(list(evidence)).double().sum(0).unbind(1)
         there = either > 0
         return (both[there] / either[there]).mean().item() if there.any() else 0.0
+
+    def deviation(self, evidence: Sequence[Tensor]) -> float | None:
+        """Return that of the measure over images drawn with replacement."""
+        return resampled(self.reached, evidence)
 
     def over_views(self, outputs: Outputs, views: int) -> Outputs:
         """Return the outputs: images with masks have one view."""

@@ -5,7 +5,7 @@ Shapes: B examples a batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -85,12 +85,27 @@ class Judged(NamedTuple):
     """what the task's measure is made of, (B, ...): for accuracy whether each is right, 0 or 1"""
 
 
+RESAMPLES = 64
+
+
+def resampled(reached: Callable[[Sequence[Tensor]], float], evidence: Sequence[Tensor]) -> float:
+    """Return the standard deviation of a measure over examples drawn with replacement."""
+    whole = torch.cat(list(evidence))
+    generator = torch.Generator().manual_seed(0)
+    draws = [
+        torch.randint(len(whole), (len(whole),), generator=generator) for _ in range(RESAMPLES)
+    ]
+    return torch.tensor([reached([whole[draw.to(whole.device)]]) for draw in draws]).std().item()
+
+
 class Task(Protocol):
     """How outputs are judged."""
 
     measure: str
     """the word for what is reported of trained networks, such as accuracy; 0 to 1, more is
     better"""
+    short: str
+    """that word in a narrow column"""
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss over the batch and the exits, a scalar to minimise."""
@@ -115,6 +130,13 @@ class Task(Protocol):
 
     def reached(self, evidence: Sequence[Tensor]) -> float:
         """Return the measure, 0 to 1, from the evidence of all batches."""
+        ...
+
+    def deviation(self, evidence: Sequence[Tensor]) -> float | None:
+        """Return how far the measure is off, as other examples were as likely.
+
+        None of a share of the examples, whose deviation follows from their number.
+        """
         ...
 
     def over_views(self, outputs: Outputs, views: int) -> Outputs:
