@@ -85,20 +85,25 @@ class Bench:
 
     def fit_row(self, where: str, seen: bool, pairs: int) -> Row:
         """Compare steps of the hypernetwork with steps of the network alone."""
+        ratios = self.fit_ratios(seen, pairs)
+        return Row(
+            what=f"fit step / plain step, {where}, {'seen' if seen else 'new'} candidate",
+            value=statistics.median(ratios),
+            goal=1.15 if seen else 1.30,
+            better="less",
+            peer="GHN-2 1.5, GHN-3-T 1.3 (graphs stored)",
+            note=f"middle half {spread(ratios)}",
+        )
+
+    def fit_ratios(self, seen: bool, pairs: int) -> list[float]:
+        """Return the cost of steps of the hypernetwork over that of steps of the network alone."""
         ratios = []
         for _ in range(pairs + 2):
             candidate = self.fit.draws(self.fit.step)
             self.candidates._known.clear()
             step = self._seen_step(candidate) if seen else cpu(self.fit.advance)
             ratios.append(step / cpu(self._plain_step(candidate)))
-        return Row(
-            what=f"fit step / plain step, {where}, {'seen' if seen else 'new'} candidate",
-            value=statistics.median(ratios[2:]),
-            goal=1.15 if seen else 1.30,
-            better="less",
-            peer="GHN-2 1.5, GHN-3-T 1.3 (graphs stored)",
-            note=f"middle half {spread(ratios[2:])}",
-        )
+        return ratios[2:]
 
     def _seen_step(self, candidate: Candidate) -> float:
         """Return the CPU seconds of a second step with one candidate."""

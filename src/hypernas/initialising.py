@@ -101,7 +101,7 @@ def initialise(
 def _found(hypernet: Run | str | Path, candidate: Candidate) -> Hypernet:
     if isinstance(hypernet, Run):
         return hypernet.place.hypernet
-    if str(hypernet) in hypernets.known():
+    if str(hypernet).partition(":")[0] in hypernets.known():
         return hypernets.make(str(hypernet), example=candidate)
     if not Path(hypernet).exists():
         raise ConfigError(
