@@ -9,31 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from small_run import RUN
 from small_space import SIGNATURE, space
 
 from hypernas.candidate import Candidates
-from hypernas.config import Config
 from hypernas.jobs import Train
 from hypernas.runs import Run
 from hypernas.survey import Survey, survey
 from hypernas.workplace import Workplace
-
-RUN = Config(
-    data="digits",
-    options={"width": 4, "cells": 1, "nodes": 2},
-    steps=40,
-    trials=40,
-    finalists=2,
-    seeds=2,
-    epochs=1,
-    best_epochs=1,
-    batch=32,
-    examples=600,
-    score_images=100,
-    workers=1,
-    survey=300,
-)
-"""a run of seconds; what it finds is worth nothing"""
 
 
 @pytest.fixture(scope="session", autouse=True)

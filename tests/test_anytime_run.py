@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from conftest import RUN
+from small_run import RUN
 
 from hypernas.config import Config, check
 from hypernas.curves import Budgets

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from conftest import RUN
+from small_run import RUN
 from small_space import SIGNATURE, batches, space
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -166,6 +166,15 @@ def test_a_run_learns_from_another(finished: Path, tmp_path: Path, part: str) ->
     example = run.place.signature.example_input()
     with torch.no_grad():
         torch.testing.assert_close(teacher.module(example), best(example))
+
+
+def test_a_teacher_of_another_split_is_said_to_be_one(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Run.start(tmp_path / "same", taught(finished))
+    assert "another split" not in capsys.readouterr().err
+    Run.start(tmp_path / "other", taught(finished, examples=500))
+    assert "the teacher learned from another split" in capsys.readouterr().err
 
 
 def test_it_goes_on_without_the_other_run_to_the_same_weights(

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import RUN
+from small_run import RUN
 
 from hypernas import cli
 from hypernas.config import Config

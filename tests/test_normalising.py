@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from conftest import RUN
+from small_run import RUN
 from small_space import SIGNATURE, batches, space
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -120,6 +120,11 @@ def _say_fit(place: Workplace, voice: Voice) -> None:
             f"distilled from {place.config.teacher}: {teacher.weight:.0%} of the loss, temperature "
             f"{teacher.temperature:g}"
         )
+        if teacher.rescale is not None:
+            voice.say(
+                "the teacher learned from another split of the data: it may have seen images that "
+                "candidates are scored on (give both runs the same --seed and --examples)"
+            )
 
 
 def _say_space(place: Workplace, known: Survey, voice: Voice) -> None:
