@@ -308,6 +308,10 @@ class TestRunFolder:
         assert len(found["random"]) == 2
         assert "made with" in refused(capsys, *transfer, images, *rest, "--native", finished)
         assert "nowhere" in refused(capsys, *transfer, "nowhere", *rest)
+        assert call(capsys, *transfer, images, *rest, "--scale", "width=8")[0] == 0
+        wider = json.loads((finished / "transfer" / "images,width=8" / "result.json").read_text())
+        assert wider["options"] == {"width": 8}
+        assert wider["transferred"]["params"] > found["transferred"]["params"]
 
     @pytest.mark.parametrize(
         ("options", "words"),
@@ -318,7 +322,7 @@ class TestRunFolder:
             ("--best --scale width=8", "--best needs --epochs"),
             ("--scale width=8 --epochs 1", "--scale does not go with a training without --best"),
             ("--transfer-to digits --best", "--best does not go with --transfer-to"),
-            ("--transfer-to digits --scale width=8", "--scale does not go with --transfer-to"),
+            ("--transfer-to digits --start grown", "--start does not go with --transfer-to"),
             ("--random 3", "--random does not go with a training without --transfer-to"),
             ("--native x", "--native does not go with a training without --transfer-to"),
             ("--best --scale width --epochs 1", "NAME=VALUE"),

@@ -1,7 +1,7 @@
 """Fitting on other options of the space than the search has: small cells, say, for large ones.
 
-Source: Graph HyperNetworks (arXiv 1810.05749), 4.4: fitted on cells of 7 nodes, the hypernetwork
-ranks cells of 17 better than fitted on these. A hypernetwork must be able to read both.
+Source: Graph HyperNetworks (arXiv 1810.05749): fitted on cells of 7 nodes, the hypernetwork ranks
+cells of 17 better than fitted on these. A hypernetwork must be able to read both.
 """
 
 from __future__ import annotations
