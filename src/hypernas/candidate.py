@@ -168,19 +168,23 @@ def _candidate(
     if not getattr(module, "whole", False):  # else the space vouches that nothing in it is dead
         graph = read_graph(module, data.input_shape, dtype=data.dtype)
         module = prune(module, graph)
+    norms = prepare(module, device)
+    candidate = Candidate(dict(choose.choices), choose.decisions, module, data, norms=norms)
+    if graph is not None:
+        candidate.__dict__["graph"] = graph  # as read before pruning, which leaves the same
+    return candidate
+
+
+def prepare(module: nn.Module, device: torch.device | str) -> tuple[_BatchNorm, ...]:
+    """Bring a module into the state of a candidate's, see there; return norms that it changed."""
     norms = [n for n in module.modules() if isinstance(n, _BatchNorm) and n.track_running_stats]
-    for layer in module.modules():
+    for layer in module.eval().modules():
         if isinstance(layer, _NormBase):
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
             layer.track_running_stats = False
         for name, buffer in layer.named_buffers(recurse=False):
             setattr(layer, name, buffer.to(device, copy=True))  # the space may hold on to it
-    candidate = Candidate(
-        dict(choose.choices), choose.decisions, module.eval(), data, norms=tuple(norms)
-    )
-    if graph is not None:
-        candidate.__dict__["graph"] = graph  # as read before pruning, which leaves the same
-    return candidate
+    return tuple(norms)
 
 
 def build_network(space: Space, choices: Architecture, data: Signature, *, seed: int) -> nn.Module:

@@ -204,17 +204,28 @@ def ask(
     _give((msgspec.json.encode(scored.choices).decode() for scored in answer.found), out)
 
 
-def score(folder: Folder, architectures: Positional[Path], *, out: Path | None = None) -> None:
-    """Score given architectures: one dictionary of choices a line in, one line each out.
+def score(folder: Folder, networks: Positional[str], *, out: Path | None = None) -> None:
+    """Score given architectures, or place a network of your own among the run's candidates.
+
+    Architectures are one dictionary of choices a line in, one line each out. A network gets its
+    score, its rank among scored candidates of its size, and the nearest ones that are better; one
+    that is unlike all that the hypernetwork was trained on is refused.
 
     Args:
         folder: the run folder.
-        architectures: a .jsonl file.
-        out: file for the scores; by default they are printed.
+        networks: a .jsonl file, or FILE.py:FUNCTION that returns a torch.nn.Module.
+        out: file for what is found; by default it is printed.
     """
-    given = list(_architectures(architectures))
-    scored = _open(folder, False).score(given)
-    _give((msgspec.json.encode(line).decode() for line in scored), out)
+    if ".py:" not in networks:
+        given = list(_architectures(Path(networks)))
+        lines = (msgspec.json.encode(x).decode() for x in _open(folder, False).score(given))
+        return _give(lines, out)
+    from hypernas import placing
+
+    run = _open(folder, False)
+    module = placing.built(networks, seed=run.config.seed)
+    found = placing.placed(run.place, run.scored, module)
+    return _give(found.lines(run.place.task.short), out)
 
 
 def _give(lines: Iterable[str], out: Path | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace as changed
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
@@ -19,13 +20,19 @@ from hypernas.reading import Example, graph_of
 from hypernas.tasks import Signature
 
 
-def foreign(module: nn.Module, example: Example, data: Signature | None = None) -> Candidate:
+def foreign(
+    module: nn.Module,
+    example: Example,
+    data: Signature | None = None,
+    norms: tuple[_BatchNorm, ...] = (),
+) -> Candidate:
     """Return any module as a candidate without choices; it is neither copied nor altered.
 
     Args:
         module: read by :func:`hypernas.graph_of`.
         example: an input that it runs on.
         data: what it is for; by default told from its graph.
+        norms: of a module that is to be scored, see :func:`hypernas.candidate.prepare`.
 
     Raises:
         GraphError: the module cannot be read, or has parameters that have no shape yet.
@@ -40,7 +47,7 @@ def foreign(module: nn.Module, example: Example, data: Signature | None = None) 
     if data is None:
         last = graph.nodes[graph.outputs[-1]].shape
         data = Signature(input_shape=graph.nodes[0].shape, outputs=last[0] if last else 1)
-    candidate = Candidate({}, {}, module, data)
+    candidate = Candidate({}, {}, module, data, norms=norms)
     candidate.__dict__["graph"] = _without_empty(graph)
     return candidate
 

@@ -55,6 +55,7 @@ def hollow_parameters() -> Generator[None, None, None]:
 
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: object) -> Generator[None, None, None]:
+    """While the block runs, an attribute of ``owner`` is ``value``."""
     kept = getattr(owner, name)
     setattr(owner, name, value)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace as changed
 from typing import Any, TypeAlias
 
@@ -40,12 +41,11 @@ def graph_of(module: nn.Module, example: Example) -> Graph:
     """
     args, kwargs = arguments_of(example)
     batch = next((t.shape[0] for t in found((args, kwargs), Tensor) if t.dim()), BATCH)
-    with untouched(module):
-        try:
-            shapes = replace((args, kwargs), Tensor, result_of)
-            return follow(Listing(module, batch), *shapes)
-        except GraphError:
-            return changed(record(Listing(module, batch), args, kwargs), reader="run")
+    shapes = replace((args, kwargs), Tensor, result_of)
+    with contextlib.suppress(GraphError), untouched(module, module.buffers()):
+        return follow(Listing(module, batch), *shapes)
+    with untouched(module, [*module.parameters(), *module.buffers()]):
+        return changed(record(Listing(module, batch), args, kwargs), reader="run")
 
 
 def arguments_of(example: Example) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -201,15 +201,18 @@ def _address(tensor: Tensor) -> int:
 
 
 @contextlib.contextmanager
-def untouched(module: nn.Module) -> Generator[None, None, None]:
+def untouched(module: nn.Module, tensors: Iterable[Tensor]) -> Generator[None, None, None]:
     """Read a module in evaluation mode; then leave it and all random states as they were.
 
-    Its attributes, parameters, buffers, hooks and modes are put back, whatever the block did.
+    Its attributes, hooks and modes are put back, whatever the block did.
+
+    Args:
+        module: what is read.
+        tensors: those of its parameters and buffers whose values the block may change.
     """
     parts = list(module.modules())
     held = [(part, dict(vars(part))) for part in parts]
     inner = [(v, v.copy()) for _, vs in held for v in vs.values() if isinstance(v, (dict, list))]
-    tensors = [*module.parameters(), *module.buffers()]
     values = [(t, t.detach().clone()) for t in tensors if _address(t)]
     drawn = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -19,6 +17,7 @@ from torch import nn
 from hypernas.choices import Chooser, canonical
 from hypernas.errors import HypernasError, SpaceError
 from hypernas.options import converted, in_words
+from hypernas.own_code import function_in
 from hypernas.spaces.wiring import Wiring
 from hypernas.tasks import Signature
 
@@ -174,7 +173,7 @@ def find(name: str, options: Mapping[str, Any] | None = None) -> Space:
 
 def _load(name: str) -> SpaceFunction:
     if ".py:" in name:
-        return _from_file(name)
+        return function_in(name, what="space", error=SpaceError)
     if name not in BUILT_IN:
         close = get_close_matches(name, BUILT_IN, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -184,28 +183,6 @@ def _load(name: str) -> SpaceFunction:
         )
     module, attribute = BUILT_IN[name].split(":")
     return getattr(import_module(module), attribute)
-
-
-def _from_file(name: str) -> SpaceFunction:
-    file, attribute = name.rsplit(":", 1)
-    path = Path(file).resolve()
-    if not path.is_file():
-        raise SpaceError(f"space {name!r}: no file {file}; give FILE.py:FUNCTION")
-    # A module name of its own, so that a user's `cell.py` hides nobody else's.
-    module_name = f"_space_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise SpaceError(f"space {name!r}: {file} does not import: {error!r}") from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise SpaceError(f"space {name!r}: {file} has no function {attribute!r}")
-    return function
 
 
 def _resolve(name: str, function: SpaceFunction, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,237 @@
+"""Places a network of the user's in a finished search: its score beside those of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from hypernas.candidate import Candidate, prepare
+from hypernas.choices import canonical
+from hypernas.console import short
+from hypernas.errors import ConfigError
+from hypernas.foreign import foreign, left_alone
+from hypernas.graph import Graph
+from hypernas.likeness import Likeness
+from hypernas.own_code import function_in
+from hypernas.randomness import derived_seed
+from hypernas.results import Scored
+from hypernas.scoring import BLOCK, Score, evaluating
+from hypernas.workplace import Workplace
+
+TRAINING_GRAPHS = 128
+"""of the survey that the fit drew from; a network is compared with these"""
+CLOSE = 200
+"""candidates whose graphs are compared: those nearest in parameters and MACs"""
+NEIGHBOURS = 3
+SIZES = 5
+"""groups of candidates by MACs, each with as many"""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A candidate of the search that scored higher, and how far its graph is."""
+
+    scored: Scored
+    distance: float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a network stands among the candidates of a run.
+
+    Attributes:
+        params, macs: its size, as those of candidates are counted.
+        reached: its score.
+        left: parameters that kept their own values, with the reasons.
+        distance: to the nearest training graph.
+        usual: the largest such distance of a training graph itself.
+        peers: scores of the candidates of its size.
+        range: least and most MACs of these.
+        better: near candidates that scored higher, nearest first.
+    """
+
+    params: int
+    macs: int
+    reached: Score
+    left: dict[str, str]
+    distance: float
+    usual: float
+    peers: list[float]
+    range: tuple[int, int]
+    better: list[Neighbour]
+
+    @property
+    def rank(self) -> int:
+        """Its rank among the peers, 1 is best."""
+        return 1 + sum(score > self.reached.score for score in self.peers)
+
+    def lines(self, measure: str) -> list[str]:
+        """Say it in lines; ``measure`` is the task's word for what is measured."""
+        low, high = self.reached.interval
+        lines = [
+            f"size     {short(self.params)} params, {short(self.macs)} MACs",
+            f"score    {self.reached.score:.3f} ({low:.3f} to {high:.3f}), "
+            f"score {measure} {self.reached.score_accuracy:.1%}",
+            f"unlike   {self.distance:.2f} from the nearest training graph; among themselves these "
+            f"are up to {self.usual:.2f} apart",
+        ]
+        lines += [f"left     {name}: {reason}" for name, reason in self.left.items()]
+        return [*lines, self._standing(), *self._neighbours()]
+
+    def _standing(self) -> str:
+        if not self.peers:
+            return "rank     no candidates were scored yet; run `hypernas search`"
+        below = sum(score < self.reached.score for score in self.peers) / len(self.peers)
+        low, high = map(short, self.range)
+        return (
+            f"rank     {self.rank} beside {len(self.peers)} scored candidates of its size ({low} "
+            f"to {high} MACs): better than {below:.0%} of them"
+        )
+
+    def _neighbours(self) -> list[str]:
+        if not self.better:
+            return ["better   none of the scored candidates"] if self.peers else []
+        return [
+            f"better   {near.scored.score:.3f}, {near.distance:.2f} away, "
+            f"{short(near.scored.params)} params, {short(near.scored.macs)} MACs: "
+            f"{canonical(near.scored.choices)}"
+            for near in self.better
+        ]
+
+
+def built(given: str, *, seed: int) -> nn.Module:
+    """Return the module that the function ``FILE.py:FUNCTION`` builds.
+
+    Args:
+        given: file and function; it is called without arguments.
+        seed: of its random numbers; the caller's are left as they were.
+
+    Raises:
+        ConfigError: there is none, it fails, or returns something else.
+    """
+    build = function_in(given, what="network", error=ConfigError)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initialisation"))
+        try:
+            module = build()
+        except Exception as error:
+            raise ConfigError(f"network {given!r} fails: {error!r}; mend its function") from error
+    if not isinstance(module, nn.Module):
+        raise ConfigError(
+            f"network {given!r} returned {type(module).__name__}; expected a torch.nn.Module"
+        )
+    return module
+
+
+def placed(place: Workplace, scored: Sequence[Scored], module: nn.Module) -> Placed:
+    """Score a network with generated weights and place it among a run's candidates.
+
+    Args:
+        place: the run, with a trained hypernetwork.
+        scored: its candidates.
+        module: for the run's data; it is altered as candidates are, see
+            :func:`hypernas.candidate.prepare`.
+
+    Raises:
+        GraphError: it does not run on the run's data.
+        ConfigError: it is not for this data, or unlike all that the hypernetwork was trained on.
+    """
+    device = place.config.device
+    norms = prepare(module.to(device), device)
+    example = place.signature.example_input().to(device)
+    candidate = foreign(module, example, place.signature, norms)
+    drawn = place.fit_survey.drawn[:TRAINING_GRAPHS]
+    known = [place.fit_candidates.of(surveyed.choices) for surveyed in drawn]
+    _require_outputs(candidate, known[0])
+    like = Likeness([candidate.graph for candidate in known])
+    _require_alike(place, candidate, like)
+    left = left_alone(module, candidate.graph)
+    reached = _score(place, candidate, left)
+    peers = _of_its_size(scored, candidate.macs)
+    sizes = [peer.macs for peer in peers] or [candidate.macs]
+    return Placed(
+        params=candidate.params,
+        macs=candidate.macs,
+        reached=reached,
+        left=left,
+        distance=like.distance(candidate.graph),
+        usual=like.usual,
+        peers=[peer.score for peer in peers],
+        range=(min(sizes), max(sizes)),
+        better=_better(place, scored, candidate, reached.score, like),
+    )
+
+
+def _require_outputs(candidate: Candidate, other: Candidate) -> None:
+    own, expected = (_output(c.graph) for c in (candidate, other))
+    if own != expected:
+        raise ConfigError(
+            f"the network returns values of shape {own} for an example, and candidates of this run "
+            f"{expected}; build one for its data ({candidate.data})"
+        )
+
+
+def _output(graph: Graph) -> tuple[int, ...]:
+    return graph.nodes[graph.outputs[-1]].shape
+
+
+def _require_alike(place: Workplace, candidate: Candidate, like: Likeness) -> None:
+    untrained = place.hypernet.untrained(candidate)
+    if untrained:
+        raise ConfigError(
+            f"hypernetwork {place.config.hypernet!r} was never fitted for {len(untrained)} weights "
+            f"of the network, such as {untrained[0]}; its score would mean nothing: use a run with "
+            "--hypernet ghn"
+        )
+    distance = like.distance(candidate.graph)
+    if distance > like.limit:
+        raise ConfigError(
+            f"the network is unlike all that the hypernetwork was trained on: {distance:.1f} from "
+            f"the nearest training graph, where up to {like.limit:.1f} can be trusted; it has "
+            f"{' and '.join(like.strangest(candidate.graph))}; search a space with such networks"
+        )
+
+
+@torch.no_grad()
+def _score(place: Workplace, candidate: Candidate, left: dict[str, str]) -> Score:
+    """Score a candidate as others are, but for the parameters that are left alone."""
+    with evaluating(place.hypernet):
+        weights = place.hypernet([candidate] * BLOCK)[0]
+    kept = {name: value for name, value in weights.items() if name not in left}
+    try:
+        return place.score.judge(candidate, kept)
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise ConfigError(
+            f"the network's outputs cannot be judged for {candidate.data}: {error}"
+        ) from error
+
+
+def _of_its_size(scored: Sequence[Scored], macs: int) -> list[Scored]:
+    """Return the candidates in the same fifth by MACs."""
+    if not scored:
+        return []
+    edges = np.quantile([s.macs for s in scored], np.arange(1, SIZES) / SIZES)
+    group = partial(np.searchsorted, edges, side="left")
+    return [s for s in scored if group(s.macs) == group(macs)]
+
+
+def _better(
+    place: Workplace, scored: Sequence[Scored], candidate: Candidate, score: float, like: Likeness
+) -> list[Neighbour]:
+    """Return the nearest candidates that scored higher; graphs of the nearest in size are read."""
+
+    def apart(other: Scored) -> float:
+        sizes = ((other.params, candidate.params), (other.macs, candidate.macs))
+        return sum(abs(np.log((1 + one) / (1 + two))) for one, two in sizes)
+
+    higher = {canonical(s.choices): s for s in scored if s.score > score}
+    found = []
+    for other in sorted(higher.values(), key=apart)[:CLOSE]:
+        graph = place.candidates.of(other.choices).graph
+        found.append(Neighbour(other, like.between(candidate.graph, graph)))
+    return sorted(found, key=lambda n: (n.distance, -n.scored.score))[:NEIGHBOURS]
