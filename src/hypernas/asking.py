@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture, canonical
+from hypernas.console import Voice, short
 from hypernas.errors import HypernasError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Scored, Struct
@@ -73,6 +74,31 @@ def ask(place: Workplace, searched: Study, asked: Study, limits: Limits, count: 
     for candidate, score in zip(new, place.score(new), strict=True):
         asked.add(finished(candidate, score, aims=len(asked.directions)))
     return Answer(_best(place, [*searched.scored, *asked.scored], limits, count), len(new))
+
+
+def show(voice: Voice, answer: Answer, wanted: int, word: str) -> None:
+    """Print the candidates of an answer, of which so many were wanted.
+
+    Args:
+        voice: prints.
+        answer: what was found.
+        wanted: how many candidates were asked for.
+        word: what the task measures, in short.
+    """
+    if answer.new:
+        voice.say(f"fewer than {wanted} of the scored fit: scored {answer.new} new candidates")
+    rows = [
+        (
+            f"{number}",
+            f"{s.score:.3f} ({s.interval[0]:.3f} to {s.interval[1]:.3f})",
+            f"{s.score_accuracy:.1%}",
+            short(s.params),
+            short(s.macs),
+        )
+        for number, s in enumerate(answer.found, start=1)
+    ]
+    header = ("rank", "score (95 %)", f"score {word}", "params", "MACs")
+    voice.table("best by score, with generated weights", header, rows)
 
 
 def _best(place: Workplace, scored: Sequence[Scored], limits: Limits, count: int) -> list[Scored]:

@@ -181,26 +181,13 @@ def ask(
         out: file for their choices, one dictionary a line as `score` reads them; by default they
             are printed.
     """
-    from hypernas.console import short
+    from hypernas import asking
 
     if top < 1:
         raise ConfigError(f"--top is {top}; expected 1 or more")
     opened = _open(folder, quiet=False)
     answer = opened.ask(Limits(max_params=max_params, max_macs=max_macs), top=top)
-    if answer.new:
-        opened.voice.say(f"fewer than {top} of the scored fit: scored {answer.new} new candidates")
-    rows = [
-        (
-            f"{number}",
-            f"{s.score:.3f} ({s.interval[0]:.3f} to {s.interval[1]:.3f})",
-            f"{s.score_accuracy:.1%}",
-            short(s.params),
-            short(s.macs),
-        )
-        for number, s in enumerate(answer.found, start=1)
-    ]
-    header = ("rank", "score (95 %)", "score acc.", "params", "MACs")
-    opened.voice.table("best by score, with generated weights", header, rows)
+    asking.show(opened.voice, answer, top, opened.place.task.short)
     _give((msgspec.json.encode(scored.choices).decode() for scored in answer.found), out)
 
 
@@ -226,6 +213,22 @@ def score(folder: Folder, networks: Positional[str], *, out: Path | None = None)
     module = placing.built(networks, seed=run.config.seed)
     found = placing.placed(run.place, run.scored, module)
     return _give(found.lines(run.place.task.short), out)
+
+
+def explain(
+    folder: Folder, *, random: int | None = None, out: Path | None = None, quiet: bool = False
+) -> None:
+    """Say what good candidates have in common: choices, motifs, the mean cell of the top 5 %.
+
+    Writes explain.json and explain.svg, and a section of report.html where there is one.
+
+    Args:
+        folder: the run folder.
+        random: look at as many random candidates, scored for it, in place of those of the search.
+        out: file for the explanation, with its picture beside; by default explain.json of the run.
+        quiet: print nothing.
+    """
+    _open(folder, quiet).explain(random=random, out=out)
 
 
 def _give(lines: Iterable[str], out: Path | None) -> None:
@@ -296,6 +299,7 @@ COMMANDS: dict[str, Any] = {
     "export": export,
     "ask": ask,
     "score": score,
+    "explain": explain,
     "spaces": spaces,
     "spaces-check": spaces_check,
     "data": data_list,

@@ -16,10 +16,11 @@ from hypernas import tasks
 from hypernas.best import Best, trained
 from hypernas.console import Voice, short
 from hypernas.early_exits import EarlyExits, asked, stops
-from hypernas.files import read_json, write_json
+from hypernas.explaining import Explanation
+from hypernas.files import read_json, write_json, write_text
 from hypernas.finalists import Picks, networks
 from hypernas.remembered import DataRecord
-from hypernas.report import write_report
+from hypernas.report import draw_mean, write_report
 from hypernas.results import (
     AskedExit,
     Exported,
@@ -153,11 +154,20 @@ def _stops(place: Workplace, module: nn.Module, exits: Sequence[AskedExit]) -> l
     return stops(EarlyExits(module, exits), place.validation_batches, test, place.task)
 
 
+def write_explanation(found: Explanation, path: Path) -> None:
+    """Write an explanation to a file, and its picture beside."""
+    write_json(path, found)
+    write_text(path.with_suffix(".svg"), draw_mean(found))
+
+
 def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> None:
-    """Write ``report.html``."""
+    """Write ``report.html``, with what ``explain.json`` says where there is one."""
     graph = place.candidates.of(result.best.choices).graph
     title = f"{place.data.name}, {place.space.name}"
-    write_report(place.folder / "report.html", result, scored, graph, title=title)
+    path = place.folder / "explain.json"
+    found = read_json(path, Explanation) if path.exists() else None
+    report = place.folder / "report.html"
+    write_report(report, result, scored, graph, title=title, explanation=found)
 
 
 def show(voice: Voice, result: Result, folder: Path) -> None:

@@ -10,6 +10,7 @@
     picks.json   networks/    the networks trained for real, and their weights
     scaled/      transfer/    the winner under other options, and on other data
     best/                     the exported network
+    explain.json   explain.svg   what good candidates have in common
     result.json   report.html
 """
 
@@ -26,14 +27,16 @@ from typing import Any
 import msgspec
 import torch
 
-from hypernas import asking, hypernets, jobs, outcome, samplers, scaling, transferring
+from hypernas import asking, explaining, hypernets, jobs, outcome, samplers, scaling, transferring
 from hypernas.best import Best, final_of, next_stage, stages
 from hypernas.branches import require_counts
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
 from hypernas.config import Config, check, difference, in_full
 from hypernas.console import Voice
+from hypernas.curves import front
 from hypernas.errors import ConfigError, RunError
+from hypernas.explaining import Explanation
 from hypernas.files import read_json, write_json, write_tensors
 from hypernas.finalists import Picks, best_of, networks, pick, trainings
 from hypernas.fitting import fit
@@ -221,6 +224,12 @@ class Run:
         return self._study("search", owned=False).scored
 
     @property
+    def front(self) -> list[Scored]:
+        """With budgets: the candidates that no other reaches at every budget, best score first."""
+        budgets = self.place.budgets
+        return front(self.scored, budgets) if budgets is not None else []
+
+    @property
     def result(self) -> Result:
         """What the run found out."""
         return read_json(self.folder / "result.json", Result)
@@ -239,6 +248,26 @@ class Run:
     def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
         """Yield a line for each architecture, in order: its score, or what is wrong with it."""
         return asking.score(self.place, architectures)
+
+    def explain(self, *, random: int | None = None, out: Path | None = None) -> Explanation:
+        """Say what good candidates have in common, and write it to ``explain.json``.
+
+        Args:
+            random: look at as many random candidates in place of those of the search.
+            out: file for it in place of ``explain.json``; its picture lies beside.
+        """
+        with owned(self.folder):
+            if random is None:
+                sample = explaining.of_search(self.place, self.scored)
+            else:
+                study = self._study("explain")
+                sample = explaining.at_random(self.place, study, random, self.voice)
+            found = explaining.explain(self.place, sample, self.voice)
+            outcome.write_explanation(found, out or self.folder / "explain.json")
+            if out is None and (self.folder / "result.json").exists():
+                outcome.write_page(self.place, self.result, self.scored)
+            explaining.show(self.voice, found)
+        return found
 
     # -- how each step is done --------------------------------------------------------------------
 

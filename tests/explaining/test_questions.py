@@ -37,7 +37,7 @@ def test_only_those_that_face_a_decision_are_asked() -> None:
 
 def test_many_numbers_are_cut_in_halves() -> None:
     architectures: list[Any] = [{"width": width} for width in range(10)]
-    assert answers(of_choices(architectures)) == {"width > 4": [5, 6, 7, 8, 9]}
+    assert answers(of_choices(architectures)) == {"width more than 4": [5, 6, 7, 8, 9]}
 
 
 def test_options_of_a_subset_are_asked_about() -> None:
@@ -53,23 +53,23 @@ def test_what_all_have_is_not_asked() -> None:
 def test_places_of_a_family_are_counted() -> None:
     ops = ["aab", "bbb", "aaa", "abb"]
     found = answers(of_counts([{f"n{i}.op": op for i, op in enumerate(row)} for row in ops]))
-    assert found == {"n*.op = b, of 3 > 1": [1, 3]}
+    assert found == {"n*.op = b: more than 1 of 3": [1, 3]}
 
 
 def test_families_of_varying_number_are_shares_and_numbers_have_means() -> None:
     rows = [[1, 1, 7], [7], [1, 3], []]
     found = answers(of_counts([{f"k{i}": k for i, k in enumerate(row)} for row in rows]))
-    assert found["k*, mean > 2"] == [0, 1]
-    assert found["k* = 7, share > 0"] == [0, 1]
+    assert found["k*, mean: more than 2"] == [0, 1]
+    assert found["k* = 7: more than 0 % of them"] == [0, 1]
 
 
 def test_how_many_options_subsets_hold() -> None:
     rows: list[Any] = [{"b0": [1], "b1": [1]}, {"b0": [1, 2], "b1": [3, 4]}]
-    assert answers(of_counts(rows)) == {"b*, how many > 1": [1]}
+    assert answers(of_counts(rows)) == {"b*, how many on average: more than 1": [1]}
 
 
 def test_figures_that_a_graph_lacks_are_zero() -> None:
-    assert answers(of_motifs([{"conv": 2.0}, {}])) == {"conv > 0": [0]}
+    assert answers(of_motifs([{"conv": 2.0}, {}])) == {"conv: more than 0": [0]}
 
 
 def test_values_are_in_order() -> None:

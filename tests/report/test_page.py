@@ -24,6 +24,7 @@ from hypernas.report.charts import (
 from hypernas.report.page import render
 
 from .conftest import Demo, demo, point
+from .test_mean_cell import explained
 
 EVIL = "<script>alert(1)</script>"
 
@@ -210,3 +211,20 @@ def test_outliers_do_not_press_the_others_together():
     floor = visible_floor([-1.0 - i / 100 for i in range(50)] + [-40.0])
     assert floor is not None
     assert -2.5 < floor < -1.4
+
+
+def test_explanation_has_a_section(finished: Demo):
+    explanation = explained()
+    text = render(
+        finished.result,
+        finished.scored,
+        finished.best.graph,
+        title="A run",
+        explanation=explanation,
+    )
+    page = Page(text)
+    assert page.sections.index("common") == page.sections.index("winner") + 1
+    assert "What good candidates have in common" in page.text
+    assert "edge0-3 = nor_conv_3x3" in page.text
+    assert "An effect below" in page.text  # what cannot be told
+    assert page.loaded == ["data:,"]

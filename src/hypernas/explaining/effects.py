@@ -7,8 +7,9 @@ whose two candidates are of one size (lie in one stratum), all strata pooled.
 
 Intervals are Newson's (Stata Journal 6:309, 2006): the infinitesimal jackknife over candidates, by
 Student's t, on Fisher's scale, on which they stay within -1 and +1. Thousands of questions take
-seconds so, where a bootstrap takes minutes. P values are those of Wilcoxon's rank sum test (van
-Elteren's where there are strata, with each pair of equal weight).
+seconds so, where a bootstrap takes minutes. A p value is that of Wilcoxon's rank sum test (van
+Elteren's where there are strata, with each pair of equal weight), or the interval's where that is
+larger, so that nothing is shown whose interval holds 0.
 """
 
 from __future__ import annotations
@@ -65,10 +66,17 @@ def effect(scores: np.ndarray, having: np.ndarray, strata: np.ndarray) -> Effect
     if few < FEWEST:
         return None
     delta = float(won[having].sum() / pairs[having].sum())
-    p = 2 * stats.norm.sf(abs(surplus) / np.sqrt(variance)) if variance else 1.0
     error = float(np.sqrt(((won - delta * pairs) ** 2).sum()) / pairs[having].sum())
-    low, high = _interval(delta, error, few)
-    return Effect(delta=delta, low=low, high=high, p=float(p))
+    p = 2 * stats.norm.sf(abs(surplus) / np.sqrt(variance)) if variance else 1.0
+    if abs(delta) > 1 - 1e-9:  # no pair goes the other way, so nothing is known of the spread
+        edge = 1 - 6 / few  # the rule of three: up to 3 in n may, when none was seen
+        low, high = (edge, 1.0) if delta > 0 else (-1.0, -edge)
+        return Effect(delta=delta, low=low, high=high, p=float(p if edge > 0 else 1.0))
+    scale = error / (1 - delta**2)  # of Fisher's z
+    half = stats.t.ppf(0.975, few - 1) * scale
+    low, high = np.tanh(np.arctanh(delta) + np.array([-half, half]))
+    wide = 2 * stats.t.sf(abs(np.arctanh(delta)) / scale, few - 1) if scale else 1.0
+    return Effect(delta=delta, low=float(low), high=float(high), p=float(max(p, wide)))
 
 
 def _wins(scores: np.ndarray, yes: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,16 +86,6 @@ def _wins(scores: np.ndarray, yes: np.ndarray, ranks: np.ndarray) -> tuple[np.nd
     pairs = np.where(yes, (~yes).sum(), yes.sum())
     below = ranks - own  # of the others, those that score lower; equal ones count half
     return np.where(yes, 2 * below - pairs, pairs - 2 * below), pairs.astype(float)
-
-
-def _interval(delta: float, error: float, few: int) -> tuple[float, float]:
-    """Return the 95 % interval of an effect with this standard error, ``few`` on the rarer side."""
-    if abs(delta) > 1 - 1e-9:  # no pair goes the other way, so nothing is known of the spread
-        edge = 1 - 6 / few  # the rule of three: up to 3 in n may, when none was seen
-        return (edge, 1.0) if delta > 0 else (-1.0, -edge)
-    half = stats.t.ppf(0.975, few - 1) * error / (1 - delta**2)
-    low, high = np.tanh(np.arctanh(delta) + np.array([-half, half]))
-    return float(low), float(high)
 
 
 def stand(p: Sequence[float], kinds: Sequence[str]) -> list[bool]:

@@ -16,7 +16,14 @@ from hypernas.console import Voice
 from hypernas.explaining.effects import FEWEST, Effect, effect, smallest_found, stand
 from hypernas.explaining.frequencies import mean_cell, spreads
 from hypernas.explaining.motifs import figures
-from hypernas.explaining.questions import Kind, Question, of_choices, of_counts, of_motifs
+from hypernas.explaining.questions import (
+    Kind,
+    Question,
+    each_once,
+    of_choices,
+    of_counts,
+    of_motifs,
+)
 from hypernas.explaining.record import Explanation, Finding
 from hypernas.explaining.sample import Sample
 from hypernas.results import Scored
@@ -68,7 +75,9 @@ def explanation(
     """
     scored = sample.scored
     architectures = [one.choices for one in scored]
-    questions = [*of_choices(architectures), *of_counts(architectures), *of_motifs(graphs)]
+    questions = each_once(
+        [*of_choices(architectures), *of_counts(architectures), *of_motifs(graphs)]
+    )
     found = _findings(scored, questions)
     order = sorted(range(len(scored)), key=lambda i: (-scored[i].score, scored[i].params))
     best = np.array(order[: math.ceil(BEST * len(scored))])
@@ -184,9 +193,9 @@ def in_words(one: Effect | None) -> str:
     """Write an effect with its interval, and a star where it is shown.
 
     >>> in_words(Effect(delta=0.5, low=0.4, high=0.6, p=0.001, shown=True))
-    '+0.50 (+0.40 to +0.60) *'
+    '+0.50 (+0.40 to +0.60) ★'
     """
     if one is None:
         return "too few"
     text = f"{one.delta:+.2f} ({one.low:+.2f} to {one.high:+.2f})".replace("-", "−")
-    return f"{text} *" if one.shown else text
+    return f"{text} ★" if one.shown else text

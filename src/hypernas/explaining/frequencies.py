@@ -37,7 +37,10 @@ def spreads(architectures: Sequence[Architecture], best: np.ndarray) -> list[Spr
     figures: Figures = {}
     for family, names in families(architectures).items():
         places = [[choices[n] for n in names if n in choices] for choices in architectures]
-        figures |= _family_figures(family, [[_told(v) for v in met] for met in places])
+        lists = any(isinstance(value, list) for met in places for value in met)
+        row = f"{family}, how many" if lists else family
+        row = f"{row} (all {len(names)} places)" if len(names) > 1 else row
+        figures |= _family_figures(row, [[_told(v) for v in met] for met in places])
     return _spreads(figures, best)
 
 

@@ -39,9 +39,9 @@ def figures(candidate: Candidate) -> dict[str, float]:
     if cells:
         found["depth of the first cell"] = _depth_within(graph, f"{cells[0]}.")
     names, edges = operation_graph(graph)
-    found |= {f"{name} (number)": count for name, count in Counter(names.values()).items()}
+    found |= Counter(names.values())
     pairs = Counter((names[a], names[b]) for a, b in edges if a in names and b in names)
-    return found | {f"{a} → {b} (number)": count for (a, b), count in pairs.items()}
+    return found | {f"{a} → {b}": count for (a, b), count in pairs.items()}
 
 
 def shortest(graph: Graph) -> int:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hypernas.choices import Architecture, Scalar
+from hypernas.console import short
 
 Kind = Literal["choice", "count", "motif"]
 
@@ -32,7 +33,7 @@ class Question:
 
     Attributes:
         kind: what it is about.
-        text: the question in words, such as ``edge0-1 = skip_connect`` or ``depth > 12``.
+        text: the question in words, such as ``edge0-1 = skip_connect``.
         asked: whether it can be asked of a candidate, bool of shape (n,).
         having: whether the candidate answers yes, bool of shape (n,); False where not asked.
     """
@@ -71,6 +72,15 @@ def written(value: Scalar) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def figure(value: float) -> str:
+    """Return a number as it is shown.
+
+    >>> figure(12.0), figure(0.3333), figure(231_000.0)
+    ('12', '0.3333', '231k')
+    """
+    return short(value) if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def ordered(values: Iterable[Any]) -> list[Any]:
@@ -113,7 +123,7 @@ def of_motifs(figures: Sequence[Mapping[str, float]]) -> list[Question]:
     found = []
     for name in dict.fromkeys(name for one in figures for name in one):
         values = np.array([one.get(name, 0.0) for one in figures])
-        found += _above("motif", name, values, everyone)
+        found += _above("motif", f"{name}: more than {{m}}", values, everyone)
     return [question for question in found if _tells(question)]
 
 
@@ -127,7 +137,10 @@ def _about(values: Sequence[Any], asked: np.ndarray) -> Iterator[tuple[str, np.n
     options = ordered(met)
     if len(options) > MOST_VALUES and all(map(is_number, options)):
         cut = cut_of(np.array(met, dtype=float))
-        yield f"> {cut:g}", np.array([is_number(value) and value > cut for value in values])
+        yield (
+            f"more than {figure(cut)}",
+            np.array([is_number(value) and value > cut for value in values]),
+        )
         return
     for option in options if len(options) > 2 else options[1:]:  # of two, one says it all
         yield f"= {written(option)}", np.array([written(v) == written(option) for v in values])
@@ -137,20 +150,25 @@ def _counts(family: str, places: Sequence[Sequence[Any]]) -> Iterator[tuple[str,
     """Yield figures of a family: in how many places is a value, and what is the mean."""
     every = [value for met in places for value in met]
     if any(isinstance(value, list) for value in every):
-        yield f"{family}, how many", [_mean([len(value) for value in met]) for met in places]
+        yield (
+            f"{family}, how many on average: more than {{m}}",
+            [_mean([len(value) for value in met]) for met in places],
+        )
         return
     options, numeric = ordered(every), all(map(is_number, every))
     if numeric and len(options) > 2:
-        yield f"{family}, mean", [_mean(met) for met in places]
+        yield f"{family}, mean: more than {{m}}", [_mean(met) for met in places]
     if numeric and len(options) > MOST_VALUES:
         return
-    sizes = {len(met) for met in places if met}
+    lengths = {len(met) for met in places if met}
     for option in options if len(options) > 2 else options[1:]:
         hits = [[written(value) == written(option) for value in met] for met in places]
-        if len(sizes) == 1:
-            yield f"{family} = {written(option)}, of {max(sizes)}", [float(sum(h)) for h in hits]
+        if len(lengths) == 1:
+            text = f"{family} = {written(option)}: more than {{m}} of {max(lengths)}"
+            yield text, [float(sum(hit)) for hit in hits]
         else:
-            yield f"{family} = {written(option)}, share", [_mean(h) for h in hits]
+            text = f"{family} = {written(option)}: more than {{m}} % of them"
+            yield text, [100 * _mean(hit) for hit in hits]
 
 
 def _above(kind: Kind, text: str, figures: np.ndarray, asked: np.ndarray) -> list[Question]:
@@ -158,7 +176,7 @@ def _above(kind: Kind, text: str, figures: np.ndarray, asked: np.ndarray) -> lis
     if len(np.unique(figures[asked])) < 2:
         return []
     cut = cut_of(figures[asked])
-    return [Question(kind, f"{text} > {cut:.3g}", asked, (figures > cut) & asked)]
+    return [Question(kind, text.replace("{m}", figure(cut)), asked, (figures > cut) & asked)]
 
 
 def cut_of(figures: np.ndarray) -> float:
@@ -170,6 +188,17 @@ def cut_of(figures: np.ndarray) -> float:
     values, counts = np.unique(figures, return_counts=True)
     larger = len(figures) - counts.cumsum()
     return float(values[:-1][np.abs(larger[:-1] - len(figures) / 2).argmin()])
+
+
+def each_once(questions: Iterable[Question]) -> list[Question]:
+    """Return the questions without those that all candidates answer as they answer an earlier one.
+
+    Where a cell is repeated, for example, the depth of the network follows from that of the cell.
+    """
+    distinct: dict[bytes, Question] = {}
+    for question in questions:
+        distinct.setdefault(question.asked.tobytes() + question.having.tobytes(), question)
+    return list(distinct.values())
 
 
 def _tells(question: Question) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from hypernas.graph import Graph, Node
+from hypernas.report.formats import coordinate as _n
 from hypernas.report.formats import count, sizes
 from hypernas.report.layout import Layout, Point, arrange
 from hypernas.report.structure import Part, parts_of, repeated
@@ -309,8 +310,3 @@ def _svg(body: str, width: float, height: float) -> str:
         f"viewBox='{_n(-_MARGIN)} {_n(-_MARGIN)} {w} {h}' width='{w}' height='{h}'>"
         f"<style>{_STYLE}</style>{arrow}{body}</svg>"
     )
-
-
-def _n(value: float) -> str:
-    """Write a coordinate with one digit at most."""
-    return f"{value:.1f}".removesuffix(".0")

@@ -64,6 +64,15 @@ def sizes(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
+def coordinate(value: float) -> str:
+    """Write a coordinate of a drawing with one digit at most.
+
+    >>> coordinate(3.0), coordinate(3.14)
+    ('3', '3.1')
+    """
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def plain(value: Any) -> str:
     """Write a value of a configuration on one line.
 

@@ -12,12 +12,13 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from hypernas.choices import canonical
+from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown
 from hypernas.files import write_text
 from hypernas.graph import Graph
-from hypernas.report import charts, formats
-from hypernas.report.charts import Scored
+from hypernas.report import charts, exits, formats
 from hypernas.report.drawing import draw
-from hypernas.results import Network, Result, Verdict
+from hypernas.report.mean_cell import draw_mean
+from hypernas.results import Network, Result, Scored, Verdict
 from hypernas.trust import points
 
 SOURCES = ("search", "random pick", "biggest that fits")
@@ -25,7 +26,13 @@ SOURCES = ("search", "random pick", "biggest that fits")
 
 
 def write_report(
-    path: Path, result: Result, scored: Sequence[Scored], graph: Graph, *, title: str
+    path: Path,
+    result: Result,
+    scored: Sequence[Scored],
+    graph: Graph,
+    *,
+    title: str,
+    explanation: Explanation | None = None,
 ) -> None:
     """Write the page of a finished run, as a whole or not at all.
 
@@ -35,14 +42,22 @@ def write_report(
         scored: every scored candidate.
         graph: of the best network.
         title: of the page.
+        explanation: what good candidates have in common, where it was asked for.
 
     Raises:
         RunError: the file cannot be written.
     """
-    write_text(path, render(result, scored, graph, title=title))
+    write_text(path, render(result, scored, graph, title=title, explanation=explanation))
 
 
-def render(result: Result, scored: Sequence[Scored], graph: Graph, *, title: str) -> str:
+def render(
+    result: Result,
+    scored: Sequence[Scored],
+    graph: Graph,
+    *,
+    title: str,
+    explanation: Explanation | None = None,
+) -> str:
     """Return the page as text; see :func:`write_report`."""
     template = resources.files("hypernas.report").joinpath("page.html").read_text("utf-8")
     environment = jinja2.Environment(
@@ -54,6 +69,7 @@ def render(result: Result, scored: Sequence[Scored], graph: Graph, *, title: str
         signed=formats.signed,
         duration=formats.duration,
         plain=formats.plain,
+        effect=in_words,
     )
     networks = charts.trained(result)
     return environment.from_string(template).render(
@@ -71,8 +87,11 @@ def render(result: Result, scored: Sequence[Scored], graph: Graph, *, title: str
         chance=charts.chance_tau(len(networks)) if len(networks) > 1 else None,
         size_chart=charts.embedded(charts.size_chart(result, scored), "size-chart"),
         trust_chart=charts.embedded(charts.trust_chart(result), "trust-chart"),
+        exits=exits.section(result, scored),
         drawing=draw(graph),
         graph=graph,
+        explanation=explanation,
+        common=_common(explanation) if explanation else {},
         steps=_steps(result.seconds),
         configuration=_configuration(result),
         plotly=get_plotlyjs(),
@@ -170,6 +189,16 @@ def _differences(verdict: Verdict) -> list[dict[str, Any]]:
         }
         for name, values in known
     ]
+
+
+def _common(found: Explanation) -> dict[str, Any]:
+    """Return what the page shows of an explanation: its picture, and the findings by kind."""
+    groups = []
+    for kind, title in TITLES.items():
+        asked = [finding for finding in found.findings if finding.kind == kind]
+        shown = [finding for finding in asked if is_shown(finding)]
+        groups.append((title, len(asked), len(shown), shown[:MOST_ROWS]))
+    return {"drawing": draw_mean(found), "groups": groups}
 
 
 def _below(scored: Sequence[Scored]) -> int:

@@ -1,0 +1,114 @@
+"""``hypernas explain`` on a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from hypernas.cli import main
+from hypernas.errors import ConfigError, RunError
+from hypernas.explaining import Explanation, at_random, of_search
+from hypernas.files import read_json
+from hypernas.results import Scored
+from hypernas.runs import Run
+from hypernas.scoring import Scorer
+from hypernas.study import Study
+
+
+def test_explanation_picture_and_report(
+    own_run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scorer, "__call__", None)  # nothing is scored
+    before = own_run.scored
+    result = (own_run.folder / "result.json").read_bytes()
+    main(["explain", str(own_run.folder)])
+    told = capsys.readouterr().err
+    assert "explained from 40 candidates: the search, all of them random" in told
+    assert "note: the top 5 % are 2 candidates" in told
+    found = read_json(own_run.folder / "explain.json", Explanation)
+    assert (found.candidates, found.best) == (40, 2)
+    assert found.cell is not None
+    ElementTree.fromstring((own_run.folder / "explain.svg").read_text())
+    assert "What good candidates have in common" in (own_run.folder / "report.html").read_text()
+    assert (own_run.folder / "result.json").read_bytes() == result
+    assert Run.open(own_run.folder, quiet=True).scored == before
+    own_run.report()  # the section stays
+    assert "What good candidates have in common" in (own_run.folder / "report.html").read_text()
+
+
+def test_out_leaves_the_run_as_it_was(own_run: Run, tmp_path: Path) -> None:
+    names = sorted(path.name for path in own_run.folder.iterdir())
+    page = (own_run.folder / "report.html").read_bytes()
+    main(["explain", str(own_run.folder), "--out", str(tmp_path / "why.json"), "--quiet"])
+    assert read_json(tmp_path / "why.json", Explanation).candidates == 40
+    assert (tmp_path / "why.svg").exists()
+    assert {path.name for path in own_run.folder.iterdir()} - set(names) <= {".lock"}
+    assert (own_run.folder / "report.html").read_bytes() == page
+
+
+def test_random_candidates_are_scored_once(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = own_run.explain(random=20)
+    assert first.candidates == 20
+    assert first.source == "drawn at random for this explanation"
+    again = Run.open(own_run.folder, quiet=True)
+    assert len(again.scored) == 40  # the search has none of them
+    score = Scorer.__call__
+    scored: list[int] = []
+
+    def spy(self: Scorer, candidates: list[object], **how: int) -> object:
+        scored.append(len(candidates))
+        return score(self, candidates, **how)  # ty: ignore[invalid-argument-type]
+
+    monkeypatch.setattr(Scorer, "__call__", spy)
+    assert again.explain(random=20) == first
+    assert scored == []
+    assert again.explain(random=25).candidates == 25
+    assert scored == [5]
+
+
+def test_limits_of_the_run_hold_for_random_candidates(finished_run: Run, tmp_path: Path) -> None:
+    place = finished_run.place
+    params = sorted(s.params for s in finished_run.scored)
+    most = params[len(params) // 2]
+    place.config = msgspec.structs.replace(place.config, max_params=most)
+    study = Study(tmp_path / "study", "explain", ["maximize"])
+    sample = at_random(place, study, 10, finished_run.voice)
+    assert len(sample.scored) == 10
+    assert all(scored.params <= most for scored in sample.scored)
+    place.config = msgspec.structs.replace(place.config, max_params=1)
+    none = Study(tmp_path / "study", "none", ["maximize"])
+    with pytest.raises(ConfigError, match="none of 150 random architectures meets the limits"):
+        at_random(place, none, 3, finished_run.voice)
+
+
+def test_related_candidates_are_said_to_be(finished_run: Run) -> None:
+    place, scored = finished_run.place, finished_run.scored
+    place.config = msgspec.structs.replace(place.config, sampler="evolution")
+    place.__dict__.pop("sampler", None)
+    sample = of_search(place, scored)
+    assert len(sample.scored) == len(scored)
+    assert "relatives of the best" in sample.notes[0]
+    assert "--random 300" in sample.notes[0]
+
+
+def test_random_stage_of_a_search_is_preferred(finished_run: Run) -> None:
+    place, scored = finished_run.place, finished_run.scored
+    many: list[Scored] = scored * 4
+    place.config = msgspec.structs.replace(
+        place.config, sampler="smash", sampler_options={"random": 120}
+    )
+    place.__dict__.pop("sampler", None)
+    sample = of_search(place, many)
+    assert len(sample.scored) == 120
+    assert sample.source == "the random ones of the search by smash"
+    assert sample.notes == []
+
+
+def test_nothing_to_explain_is_said(finished_run: Run) -> None:
+    with pytest.raises(RunError, match="no scored candidates; run `hypernas search`"):
+        of_search(finished_run.place, [])
+    with pytest.raises(ConfigError, match="--random is 0; expected 1 or more"):
+        finished_run.explain(random=0)
