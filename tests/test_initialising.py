@@ -13,6 +13,8 @@ from families import IMAGE, OWN, ROW, hugging_face
 from families.others import Shared, parametrised
 from torch import Tensor, nn
 from torch.nn.utils import weight_norm
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 
 from hypernas import hypernets
 from hypernas.errors import ConfigError, GraphError, RunError
@@ -154,9 +156,10 @@ class Odd(nn.Module):
         self.empty = nn.Parameter(torch.zeros(0, 3))
         self.complex = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
         self.weights = nn.ParameterList([nn.Parameter(torch.ones(()))])
+        self.wide = nn.Parameter(torch.ones(1).expand(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.used(x) * self.weights[0] + self.empty.sum() + self.complex.real
+        return self.used(x) * self.weights[0] + self.empty.sum() + self.complex.real * self.wide
 
 
 def test_what_is_left_is_listed_with_its_reason() -> None:
@@ -167,13 +170,74 @@ def test_what_is_left_is_listed_with_its_reason() -> None:
         "never.bias": "does not reach the output",
         "empty": "holds no values",
         "complex": "is of type complex64",
+        "wide": "its values share memory",
     }
     assert report.written == {"used.weight": 12, "weights.0": 1}
     assert str(report) == (
-        "2 tensors written, 56.5% of the parameters; 1 left: holds no values; 1 left: is of type "
-        "complex64; 1 left: frozen; 2 left: does not reach the output"
+        "2 tensors written, 52.0% of the parameters; 1 left: holds no values; 1 left: is of type "
+        "complex64; 1 left: its values share memory; 1 left: frozen; 2 left: does not reach the "
+        "output"
     )
     assert Initialised({}, {}, 0, "run").share == 1
+
+
+class Compiled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.Linear(6, 6), nn.Linear(6, 2)
+        self.core = torch.jit.script(nn.Linear(6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.core(self.before(x)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_compiled_parts_are_left_and_what_lies_around_them_is_written() -> None:
+    report = initialise(Compiled(), "ghn", ROW)
+    reason = "in compiled code (TorchScript)"
+    assert report.left == {"core.weight": reason, "core.bias": reason}
+    assert report.written.keys() == {f"{n}.{p}" for n in ("before", "after") for p in BOTH}
+    assert initialise(torch.jit.script(nn.Linear(6, 2)), "ghn", ROW).written == {}
+
+
+BOTH = ("weight", "bias")
+
+
+class Packed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.core, self.last = nn.GRU(6, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        made, _ = pad_packed_sequence(self.core(packed)[0], batch_first=True)
+        return self.last(made[:, -1])
+
+
+class Function(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        return x @ w
+
+
+class Unusual(nn.Module):
+    """A function of its own, a way through NumPy, a checkpoint, and layers made on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(6, 6) for _ in range(3))
+        self.w = nn.Parameter(torch.ones(6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = Function.apply(nn.ReLU()(self.a(x)), self.w)
+        x = checkpoint(self.b, torch.from_numpy(x.detach().numpy()), use_reentrant=False)
+        return nn.Softmax(-1)(self.c(x))
+
+
+def test_unusual_forwards_are_read_to_the_end() -> None:
+    lengths = torch.tensor([5, 2, 3])
+    assert initialise(Packed(), "ghn", (torch.randn(3, 5, 6), lengths)).share == 1
+    assert initialise(Unusual(), "ghn", ROW).share == 1
 
 
 def test_other_types_and_what_is_not_finite() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace as changed
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
@@ -77,6 +78,8 @@ def left_alone(module: nn.Module, graph: Graph) -> dict[str, str]:
             left[name] = "holds no values"
         elif not parameter.is_floating_point():
             left[name] = f"is of type {str(parameter.dtype).removeprefix('torch.')}"
+        elif any(not step and size > 1 for step, size in _steps(parameter)):
+            left[name] = "its values share memory"
         elif id(parameter) in bound:
             left[name] = bound[id(parameter)]
         elif name not in owned:
@@ -84,8 +87,12 @@ def left_alone(module: nn.Module, graph: Graph) -> dict[str, str]:
     return left
 
 
+def _steps(parameter: nn.Parameter) -> list[tuple[int, int]]:
+    return list(zip(parameter.stride(), parameter.shape, strict=True))
+
+
 def _bound(module: nn.Module) -> dict[int, str]:
-    """Return the parameters that a parametrisation ties to other values, with the reason.
+    """Return the parameters that compiled code or a parametrisation keeps, with the reason.
 
     Others are written through what they are computed from: a weight norm's gain and direction.
     """
@@ -93,7 +100,9 @@ def _bound(module: nn.Module) -> dict[int, str]:
     for part in module.modules():
         own = dict(part.named_parameters(recurse=False))
         reason = None
-        if isinstance(part, ParametrizationList):
+        if isinstance(part, torch.jit.ScriptModule):
+            reason = "in compiled code (TorchScript)"
+        elif isinstance(part, ParametrizationList):
             name = type(part[0]).__name__.lstrip("_")
             if any(True for _ in part.buffers()):
                 reason = f"parametrised by {name}, whose buffers go with its present value"

@@ -117,6 +117,8 @@ class Listing:
 
     def _owned(self, layer: nn.Module, kind: str) -> tuple[Parameter, ...]:
         """Return a layer's parameters; one that several layers share has its first name."""
+        if isinstance(layer, torch.jit.ScriptModule):
+            return ()  # nobody knows what they are for
         if not layer._modules:
             held = [(kind, name, tensor) for name, tensor in layer._parameters.items()]
         else:  # each part of a compound layer knows what its parameters are for

@@ -273,5 +273,6 @@ def replace(nest: Any, kind: type, function: Callable[[Any], Any]) -> Any:
         return {key: replace(value, kind, function) for key, value in nest.items()}
     if isinstance(nest, (tuple, list)) and not isinstance(nest, torch.Size):
         items = [replace(value, kind, function) for value in nest]
-        return type(nest)(*items) if hasattr(nest, "_fields") else type(nest)(items)
+        # a named tuple may check what it is given, so that it is not asked
+        return tuple.__new__(type(nest), items) if hasattr(nest, "_fields") else type(nest)(items)
     return nest

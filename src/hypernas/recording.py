@@ -119,7 +119,9 @@ class _Recorder(TorchFunctionMode):
         if path in self.listing.cells:
             with self.listing.cell(path, kwargs):
                 return call(module, *args, **kwargs)
-        if not is_layer(module) or type(module) is nn.Sequential:
+        # what is compiled cannot be looked into: it counts as a layer of unknown kind
+        closed = is_layer(module) or isinstance(module, torch.jit.ScriptModule)
+        if not closed or type(module) is nn.Sequential:
             return call(module, *args, **kwargs)
         with self._quietly():
             given = self._given(args, kwargs, always=any(True for _ in module.parameters()))
