@@ -28,10 +28,11 @@ from scatter import curves
 from torch import Tensor, nn
 
 from hypernas.config import Config
-from hypernas.curves import Budgets, answers, gathered, judge_exits
+from hypernas.curves import Budgets, Reached, gathered, judge_exits, on_test
+from hypernas.data import Batches
 from hypernas.flags import parse_options
 from hypernas.randomness import derived_seed
-from hypernas.results import Network
+from hypernas.results import TrainedExit
 from hypernas.runs import Run
 from hypernas.tasks import final
 from hypernas.training import Trainer, answered
@@ -42,22 +43,8 @@ MEMBERS = (1 / 15, 2 / 15, 4 / 15, 8 / 15)
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-class Curve(msgspec.Struct):
-    """What one training reaches: silence, then each exit."""
-
-    macs: list[int]
-    val: list[float]
-    test: list[float]
-
-    def at(self, budgets: np.ndarray) -> np.ndarray:
-        """Return the test accuracy at each budget, of the exit that validation picks."""
-        best = np.asarray(self.test)[answers(self.val)]
-        return best[np.searchsorted(np.asarray(self.macs), budgets, side="right") - 1]
-
-    def mean(self, budgets: Budgets) -> float:
-        """Return the mean of these over the budgets."""
-        shares = budgets.shares(self.macs, self.val)
-        return sum(share * value for share, value in zip(shares, self.test, strict=True))
+Curve = list[TrainedExit]
+"""what one training reaches: silence, then each exit"""
 
 
 def main() -> None:
@@ -68,8 +55,8 @@ def main() -> None:
     assert budgets is not None
     networks = run.result.finalists
     found = {
-        "found": _curves_of(max(networks, key=lambda n: n.val_accuracy)),
-        "random, mean": [c for n in run.result.random for c in _curves_of(n)],
+        "found": [t.curve for t in max(networks, key=lambda n: n.val_accuracy).seeds],
+        "random, mean": [t.curve for n in run.result.random for t in n.seeds],
     }
     for name, train in _baselines(place, budgets).items():
         kept = given.work / f"{name}.json"
@@ -77,7 +64,8 @@ def main() -> None:
         for seed in range(len(done), place.plan.seeds):
             done.append(train(seed))
             kept.write_bytes(msgspec.json.encode(done))
-            print(f"{name}, seed {seed}: {done[-1].test[-1]:.2%} at {done[-1].macs[-1]:,} MACs")
+            last = done[-1][-1]
+            print(f"{name}, seed {seed}: {last.test_accuracy:.2%} at {last.macs:,} MACs")
         found[name] = done
     _write(found, budgets, place, given.suffix)
 
@@ -113,18 +101,6 @@ def _config(given: argparse.Namespace) -> Config:
         best_epochs=0,
         **{name: getattr(given, name) for name in names},
     )
-
-
-def _curves_of(network: Network) -> list[Curve]:
-    """Return the curve of each training of a network."""
-    return [
-        Curve(
-            macs=[e.macs for e in training.curve],
-            val=[e.val_accuracy for e in training.curve],
-            test=[e.test_accuracy or 0.0 for e in training.curve],
-        )
-        for training in network.seeds
-    ]
 
 
 def _baselines(place: Workplace, budgets: Budgets) -> dict[str, Callable[[int], Curve]]:
@@ -178,7 +154,6 @@ def _trained(place: Workplace, make: Callable[[], nn.Module], seed: int) -> nn.M
     return module
 
 
-@torch.no_grad()
 def _together(place: Workplace, modules: Sequence[nn.Module]) -> Curve:
     """Return the curve of a network's exits; of several networks, that of their mean.
 
@@ -188,17 +163,28 @@ def _together(place: Workplace, modules: Sequence[nn.Module]) -> Curve:
     macs = np.cumsum([costs(module, place.signature)[-1] for module in modules]).tolist()
     if len(modules) == 1:
         macs = list(costs(modules[0], place.signature))
-    reached = []
     test = place.batches(place.splits.test, MEASURE_BATCH)
-    for batches in (place.validation_batches, test):
-        judged = []
-        each = [answered(module, batches, place.config.precision) for module in modules]
-        for outputs in zip(*each, strict=True):
-            targets = outputs[0][1]
-            exits = outputs[0][0] if len(modules) == 1 else _means([o for o, _ in outputs])
-            judged.append(judge_exits(place.task, exits, targets, views=batches.views))
-        reached.append(gathered(place.task, judged).measures)
-    return Curve(macs=[0, *macs], val=reached[0], test=reached[1])
+    val, tested = (_reached(place, modules, b) for b in (place.validation_batches, test))
+    losses = val.losses.mean(1).tolist()
+    every = zip([0, *macs], val.measures, losses, tested.measures, strict=True)
+    return [
+        TrainedExit(macs=cost, val_accuracy=right, val_loss=loss, test_accuracy=on_test)
+        for cost, right, loss, on_test in every
+    ]
+
+
+@torch.no_grad()
+def _reached(place: Workplace, modules: Sequence[nn.Module], batches: Batches) -> Reached:
+    """Return what silence and each exit, or the first, the first two, ... networks reach."""
+    judged = []
+    for outputs in zip(
+        *(answered(m, batches, place.config.precision) for m in modules), strict=True
+    ):
+        exits, targets = outputs[0]
+        if len(modules) > 1:
+            exits = _means([o for o, _ in outputs])
+        judged.append(judge_exits(place.task, exits, targets, views=batches.views))
+    return gathered(place.task, judged)
 
 
 def _means(outputs: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -214,20 +200,26 @@ def _write(found: dict[str, list[Curve]], budgets: Budgets, place: Workplace, su
     few = np.geomspace(budgets.low, budgets.high, 6)[1:].round()
     rows, drawn = [], {}
     for name, trainings in found.items():
-        means = [100 * c.mean(budgets) for c in trainings]
+        means = [100 * _mean(curve, budgets) for curve in trainings]
         spread = f"sd {stdev(means):.2f}" if len(means) > 1 else "one training"
         note = f"{spread} of {len(means)} trainings"
         what = f"{name}: test accuracy, mean over the budgets"
         rows.append(Row(what=what, value=fmean(means), unit="%", better="more", note=note))
-        at = 100 * np.mean([c.at(few) for c in trainings], axis=0)
+        at = 100 * np.mean([on_test(c, few) for c in trainings], axis=0)
         for budget, value in zip(few, at, strict=True):
             what = f"{name}: test accuracy within {budget / 1e6:.2g} M MACs"
             rows.append(Row(what=what, value=float(value), unit="%", better="more"))
-        drawn[name] = (grid, 100 * np.mean([c.at(grid) for c in trainings], axis=0))
+        drawn[name] = (grid, 100 * np.mean([on_test(c, grid) for c in trainings], axis=0))
     rows[0].note += f"; budgets {budgets}; {len(place.splits.fit)} images to fit"
     write(Path(__file__), rows, suffix=suffix)
     name = f"anytime-{suffix}.svg" if suffix else "anytime.svg"
     curves(DOCS / name, drawn, ("MACs (log scale)", "test accuracy, %"))
+
+
+def _mean(curve: Curve, budgets: Budgets) -> float:
+    """Return the test accuracy's mean over the budgets."""
+    shares = budgets.shares([e.macs for e in curve], [e.val_accuracy for e in curve])
+    return sum(s * (e.test_accuracy or 0.0) for s, e in zip(shares, curve, strict=True))
 
 
 if __name__ == "__main__":

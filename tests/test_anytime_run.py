@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from small_run import RUN
 
 from hypernas.config import Config, check
-from hypernas.curves import Budgets
+from hypernas.curves import Budgets, reached_by
 from hypernas.early_exits import EarlyExits
 from hypernas.errors import ConfigError
 from hypernas.jobs import Train
@@ -149,3 +150,21 @@ def test_the_final_curve_is_that_of_the_exported_weights(run: Run) -> None:
     best = {exit.number: exit for exit in run.result.exits}
     for number, exit in best.items():
         assert exit.val_accuracy == final.curve[number + 1].val_accuracy
+
+
+def test_the_front_is_a_set_of_curves(run: Run) -> None:
+    budgets = run.place.budgets
+    assert budgets is not None
+    kept = run.front
+    assert kept
+    assert kept[0].score == max(one.score for one in run.scored)
+    grid = budgets.grid(50)
+    highest, of_front = (
+        np.max(
+            [reached_by([e.macs for e in s.curve], [e.score for e in s.curve], grid) for s in some],
+            axis=0,
+        )
+        for some in (run.scored, kept)
+    )
+    np.testing.assert_allclose(of_front, highest)
+    assert "Answers within a budget" in (run.folder / "report.html").read_text()

@@ -13,8 +13,15 @@ from hypernas.choices import Architecture
 from hypernas.early_exits import EarlyExits, asked
 from hypernas.finalists import best_seed
 from hypernas.jobs import Train, load_weights
-from hypernas.results import Final, Network
+from hypernas.results import Final, Network, Struct
 from hypernas.workplace import Workplace
+
+
+class GoOn(Struct, frozen=True):
+    """A request to go on with the winner, kept until it is answered in full."""
+
+    stage: int
+    epochs: int
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypernas.results import Exit, Scored, Struct
+from hypernas.results import Exit, Scored, Struct, TrainedExit
 from hypernas.tasks import Judged, Outputs, Task
 
 STEPS = 200
@@ -91,6 +91,17 @@ def reached_by(macs: Sequence[int], values: Sequence[float], budgets: np.ndarray
     """Return what a curve reaches at each of some budgets, (budgets,); macs ascending from 0."""
     best = np.maximum.accumulate(np.asarray(values, float))
     return best[np.searchsorted(np.asarray(macs), budgets, side="right") - 1]
+
+
+def on_test(curve: Sequence[TrainedExit], budgets: np.ndarray) -> np.ndarray:
+    """Return what a trained network reaches on the test split at each budget, (budgets,).
+
+    The validation split decides which exit answers.
+    """
+    reached = np.array([exit.test_accuracy or 0.0 for exit in curve])
+    answering = np.array(answers([exit.val_accuracy for exit in curve]))
+    paid = np.searchsorted([exit.macs for exit in curve], budgets, side="right") - 1
+    return reached[answering][paid]
 
 
 def front(scored: Sequence[Scored], budgets: Budgets) -> list[Scored]:

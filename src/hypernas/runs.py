@@ -28,7 +28,7 @@ import msgspec
 import torch
 
 from hypernas import asking, explaining, hypernets, jobs, outcome, samplers, scaling, transferring
-from hypernas.best import Best, final_of, next_stage, stages
+from hypernas.best import Best, GoOn, final_of, next_stage, stages
 from hypernas.branches import require_counts
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
@@ -43,20 +43,13 @@ from hypernas.fitting import fit
 from hypernas.jobs import ScoreBlock
 from hypernas.lock import owned
 from hypernas.preparing import prepare
-from hypernas.results import Limits, Network, Result, Scaled, Scored, Struct, Transfer
+from hypernas.results import Limits, Network, Result, Scaled, Scored, Transfer
 from hypernas.scoring import Score
 from hypernas.searching import search
 from hypernas.study import Study
 from hypernas.transferring import Target
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
-
-
-class GoOn(Struct, frozen=True):
-    """A request to go on with the winner, kept until it is answered in full."""
-
-    stage: int
-    epochs: int
 
 
 class Run:

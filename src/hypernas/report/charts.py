@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,28 +15,7 @@ from scipy import stats
 
 from hypernas.choices import canonical
 from hypernas.report.formats import count, percent, plain, signed
-from hypernas.results import Network, Result
-
-
-class Scored(Protocol):
-    """A candidate that was scored, trained or not, as :mod:`hypernas.study` keeps it."""
-
-    @property
-    def choices(self) -> dict[str, Any]: ...
-    @property
-    def params(self) -> int: ...
-    @property
-    def macs(self) -> int: ...
-    @property
-    def score(self) -> float:
-        """Minus the validation loss with generated weights."""
-        ...
-
-    @property
-    def score_accuracy(self) -> float:
-        """Validation accuracy with generated weights, 0 to 1."""
-        ...
-
+from hypernas.results import Network, Result, Scored
 
 GROUPS = (
     ("search", "finalists", "#0f82c6", "circle"),
@@ -55,7 +33,7 @@ _WIDE = 8
 
 def size_chart(result: Result, scored: Sequence[Scored]) -> go.Figure:
     """Return score against size of all candidates, the trained ones marked."""
-    figure = _figure("parameters", "score (higher is better)")
+    figure = blank("parameters", "score (higher is better)")
     shown = thinned(scored)
     figure.add_trace(
         go.Scatter(
@@ -83,7 +61,7 @@ def size_chart(result: Result, scored: Sequence[Scored]) -> go.Figure:
 
 def trust_chart(result: Result) -> go.Figure:
     """Return trained validation accuracy against score: how far a score may be believed."""
-    figure = _figure("score (with generated weights)", f"validation {measure_of(result)}, trained")
+    figure = blank("score (with generated weights)", f"validation {measure_of(result)}, trained")
     for source, _, color, _ in GROUPS:
         networks = [n for n in trained(result) if n.source == source]
         dots = [(n.score, 100 * t.val_accuracy) for n in networks for t in n.seeds]
@@ -163,7 +141,8 @@ def _tick(value: int) -> str:
     return count(value).replace(".00", "").replace(".0", "")
 
 
-def _figure(x: str, y: str) -> go.Figure:
+def blank(x: str, y: str) -> go.Figure:
+    """Return an empty figure with the names of its axes."""
     axis = {"gridcolor": "#888", "linecolor": "#888", "zeroline": False, "automargin": True}
     return go.Figure(
         layout=go.Layout(
