@@ -87,7 +87,7 @@ def _rows(pairs: int, repeats: int) -> Iterator[tuple[str, Callable[[], Row]]]:
 def fit_row(what: str, hypernet: str, network: str, pairs: int) -> Row:
     """Compare steps of a hypernetwork with steps of the network alone."""
     function, options = NETWORKS[network]
-    bench = Bench(f"{HERE / 'darts_like.py'}:{function}", options, hypernet)
+    bench = Bench(f"{HERE / 'darts_like.py'}:{function}", options, hypernet, surveyed=40)
     ratios = bench.fit_ratios(seen=True, pairs=pairs)
     note = f"middle half {spread(ratios)}"
     return Row(

@@ -60,7 +60,9 @@ def main() -> None:
 class Bench:
     """One space with a hypernetwork, synthetic images, and the measurements on them."""
 
-    def __init__(self, space: str, options: dict[str, int], hypernet: str) -> None:
+    def __init__(
+        self, space: str, options: dict[str, int], hypernet: str, *, surveyed: int = 300
+    ) -> None:
         self.space = find(space, options)
         self.candidates = Candidates(self.space, DATA)
         generator = np.random.default_rng(0)
@@ -75,7 +77,7 @@ class Bench:
         )
         draws = Draws(
             self.candidates,
-            survey(self.candidates, seed=0, draws=300),
+            survey(self.candidates, seed=0, draws=surveyed),
             balanced=True,
             seed=0,
         )

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hypernas.hypernets.decoder import VECTOR
-from hypernas.hypernets.deep import Deep
-from hypernas.hypernets.tensors import SIDE
+from hypernas.hypernets.deep import EASE, Deep
+from hypernas.hypernets.tensors import SIDE, as_map
 
 STATE, HIDDEN, WIDTH = 4, 6, 5
 SHAPES = [(3, 2, 3, 3), (5, 5, 1, 1), (12, 3, 1, 5), (3, 11, 2, 2), (12, 11, 3, 3), (7, 9)]
@@ -25,7 +25,7 @@ def looped(decoder: Deep, about: Tensor, shape: tuple[int, ...]) -> Tensor:
         maps = torch.relu(torch.einsum("h,hc->c", about, decoder.spread[:, :, top + y, left + x]))
         maps = torch.relu(decoder.middle(maps))
         for o, i in itertools.product(range(outputs), range(inputs)):
-            values[o, i, y, x] = maps @ decoder.tile[:, o % WIDTH, i % WIDTH]
+            values[o, i, y, x] = EASE * (maps @ decoder.tile[:, o % WIDTH, i % WIDTH])
     if decoder.factors is not None and max(outputs, inputs) > WIDTH:
         sides = []
         for digits, factor, length in (
@@ -48,7 +48,8 @@ def test_every_value_and_gradient_is_as_written_out(shape: tuple[int, ...], rank
     torch.manual_seed(0)
     decoder = Deep(STATE, HIDDEN, WIDTH, rank)
     about, weight = torch.randn(2, HIDDEN, requires_grad=True), torch.randn(2, *shape)
-    found = decoder.matrices(about, shape, 0.7)
+    (parts,) = decoder.parts([as_map(shape)])
+    found = decoder.matrices(about, shape, 0.7, parts)
     expected = 0.7 * torch.stack([looped(decoder, row, shape) for row in about])
     assert found.shape == (2, *shape)
     assert torch.allclose(found, expected, atol=1e-5)

@@ -16,7 +16,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hypernas.hypernets.tensors import FAMILIES, FEATURES, SIDE, Tensors, as_map, shaped
+from hypernas.hypernets.parts import cut
+from hypernas.hypernets.tensors import (
+    FAMILIES,
+    FEATURES,
+    SIDE,
+    Map,
+    Tensors,
+    as_map,
+    shaped,
+    window,
+)
 
 BLOCK = 8
 """channels in a piece of a weight"""
@@ -51,17 +61,24 @@ class Decoder(nn.Module, ABC):
         """
         about = self.from_state(states)[tensors.operator] + self.from_tensor(tensors.features)
         runs = about.split([group.count for group in tensors.groups])
+        parts = iter(self.parts([as_map(g.shape) for g in tensors.groups if g.is_matrix]))
         written: list[Tensor] = []
         for group, rows in zip(tensors.groups, runs, strict=True):
-            if group.role in ("weight", "other") and len(group.shape) > 1:
-                values = self.matrices(rows, group.shape, group.scale)
+            if group.is_matrix:
+                values = self.matrices(rows, group.shape, group.scale, next(parts))
             else:
                 values = shaped(self.vectors(rows, group.shape), group.role, group.scale)
             written.extend(values.unbind(0))
         return written
 
     @abstractmethod
-    def matrices(self, about: Tensor, shape: tuple[int, ...], scale: float) -> Tensor:
+    def parts(self, maps: list[Map]) -> list[tuple[Tensor, ...]]:
+        """Cut what tensors of each of ``maps`` (O, I, height, width) need out of the parameters."""
+
+    @abstractmethod
+    def matrices(
+        self, about: Tensor, shape: tuple[int, ...], scale: float, parts: tuple[Tensor, ...]
+    ) -> Tensor:
         """Return P tensors of ``shape`` (O, I, …), near ``scale``, from rows (P, H)."""
 
     @abstractmethod
@@ -82,13 +99,22 @@ class Pieces(Decoder):
         super().__init__(state, hidden)
         self.matrix = nn.Parameter(torch.randn(hidden, BLOCK, BLOCK, SIDE, SIDE) / hidden**0.5)
         self.vector = nn.Parameter(torch.randn(hidden, VECTOR) / hidden**0.5)
-        self.deeper = nn.Sequential(nn.ReLU())
+        self.deeper = nn.Sequential(nn.ReLU(inplace=True))
         for _ in range(depth - 2):
             layer = nn.Linear(hidden, hidden)
             nn.init.kaiming_normal_(layer.weight)
-            self.deeper.extend([layer, nn.ReLU()])
+            self.deeper.extend([layer, nn.ReLU(inplace=True)])
 
-    def matrices(self, about: Tensor, shape: tuple[int, ...], scale: float) -> Tensor:
+    def parts(self, maps: list[Map]) -> list[tuple[Tensor, ...]]:
+        places = [
+            (slice(None), slice(min(o, BLOCK)), slice(min(i, BLOCK)), *window(height, width))
+            for o, i, height, width in maps
+        ]
+        return [(kernel,) for kernel in cut(self.matrix, places)]
+
+    def matrices(
+        self, about: Tensor, shape: tuple[int, ...], scale: float, parts: tuple[Tensor, ...]
+    ) -> Tensor:
         outputs, inputs, height, width = as_map(shape)
         o, i = min(outputs, BLOCK), min(inputs, BLOCK)
         down, across = -(-outputs // o), -(-inputs // i)
@@ -97,9 +123,7 @@ class Pieces(Decoder):
             + pieces(self.rows, down)[None, :, None]
             + pieces(self.columns, across)[None, None]
         )
-        top, left = (SIDE - height) // 2, (SIDE - width) // 2  # the middle of the map
-        kernel = self.matrix[:, :o, :i, top : top + height, left : left + width] * scale
-        flat = hidden.flatten(0, 2) @ kernel.flatten(1)
+        flat = hidden.flatten(0, 2) @ (parts[0] * scale).flatten(1)
         blocks = flat.view(len(about), down, across, o, i, height * width)
         whole = blocks.transpose(2, 3).reshape(len(about), down * o, across * i, height * width)
         return whole[:, :outputs, :inputs].reshape(len(about), *shape)

@@ -20,11 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from hypernas.hypernets.decoder import VECTOR, Decoder, Pieces, pieces
-from hypernas.hypernets.tensors import SIDE, as_map
+from hypernas.hypernets.parts import cut
+from hypernas.hypernets.tensors import SIDE, Map, as_map, window
 
 DecoderName = Literal["low-rank", "tiled", "pieces"]
 HIDDEN = 64
 """hidden units of each tensor"""
+EASE = 0.25
+"""factor of the last layer: steps of Adam are of one size, and many inputs would add them up"""
 RANK = 8
 """of the factors by which copies of a tile differ"""
 
@@ -45,17 +48,25 @@ class Deep(Decoder):
         self.spread = nn.Parameter(torch.randn(hidden, 2 * width, SIDE, SIDE) * (2 / hidden) ** 0.5)
         self.middle = nn.Linear(2 * width, 4 * width)
         nn.init.kaiming_normal_(self.middle.weight)
-        self.tile = nn.Parameter(torch.randn(4 * width, width, width) * (0.5 / width) ** 0.5)
+        self.tile = nn.Parameter(torch.randn(4 * width, width, width) * (0.5 / width) ** 0.5 / EASE)
         self.vector = nn.Parameter(torch.randn(hidden, VECTOR) / hidden**0.5)
         self.factors = None
         if rank:  # the product of the two has variance 1 where each has 1 / sqrt(rank)
             spread = hidden**-0.5 * rank**-0.25
             self.factors = nn.Parameter(torch.randn(2, hidden, VECTOR, rank) * spread)
 
-    def matrices(self, about: Tensor, shape: tuple[int, ...], scale: float) -> Tensor:
+    def parts(self, maps: list[Map]) -> list[tuple[Tensor, ...]]:
+        every, w = slice(None), self.width
+        spreads = [(every, every, *window(height, width)) for *_, height, width in maps]
+        tiles = [(every, slice(min(o, w)), slice(min(i, w))) for o, i, *_ in maps]
+        return list(zip(cut(self.spread, spreads), cut(self.tile, tiles), strict=True))
+
+    def matrices(
+        self, about: Tensor, shape: tuple[int, ...], scale: float, parts: tuple[Tensor, ...]
+    ) -> Tensor:
         outputs, inputs, height, width = as_map(shape)
         o, i = min(outputs, self.width), min(inputs, self.width)
-        tiles = self._tiles(about, o, i, (height, width)) * scale  # (P, K, o, i)
+        tiles = self._tiles(about, *parts) * scale  # (P, K, o, i)
         # the order of channels-last, in which convolutions are fast
         tiles = tiles.transpose(1, 2).contiguous()
         down, across = -(-outputs // o), -(-inputs // i)
@@ -75,15 +86,12 @@ class Deep(Decoder):
         hidden = torch.relu(about[:, None] + pieces(self.rows, -(-length // VECTOR))[None])
         return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
 
-    def _tiles(self, about: Tensor, o: int, i: int, kernel: tuple[int, int]) -> Tensor:
+    def _tiles(self, about: Tensor, spread: Tensor, tile: Tensor) -> Tensor:
         """Return a tile for each tensor (P, K, o, i) from rows (P, H)."""
-        (height, width), channels = kernel, self.spread.shape[1]
-        top, left = (SIDE - height) // 2, (SIDE - width) // 2  # the middle of the map
-        window = self.spread[:, :, top : top + height, left : left + width]
-        flat = window.permute(0, 2, 3, 1).flatten(1)  # (H, K * channels)
-        maps = torch.relu(about @ flat).view(len(about), height * width, channels)
+        flat = spread.permute(0, 2, 3, 1).flatten(1)  # (H, K * channels)
+        maps = torch.relu(about @ flat).view(len(about), -1, spread.shape[1])
         maps = torch.relu(self.middle(maps))
-        return (maps @ self.tile[:, :o, :i].flatten(1)).unflatten(2, (o, i))
+        return (maps @ tile.flatten(1) * EASE).unflatten(2, tile.shape[1:])
 
     def _factors(self, about: Tensor, factors: Tensor, outputs: int, inputs: int) -> Tensor:
         """Return a matrix of low rank for each tensor (P, O, I) from rows (P, H)."""

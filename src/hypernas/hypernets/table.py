@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hypernas.graph import Parameter
+from hypernas.hypernets.parts import cut
 from hypernas.randomness import torch_generator
 
 Entry = tuple[str, Parameter]
@@ -45,7 +45,7 @@ class Table(nn.Module):
             known = [p for p in parameters if not self.lacks(key, p)]
             if known:
                 entry = self.entries[key]
-                parts = _Parts.apply(entry, [_part(entry.shape, p.shape) for p in known])
+                parts = cut(entry, [_part(entry.shape, p.shape) for p in known])
                 found |= zip((p.name for p in known), parts, strict=True)
             # never fitted: first values, not kept, so that no score depends on an earlier one
             new = [p for p in parameters if p.name not in found]
@@ -95,24 +95,6 @@ class Table(nn.Module):
         for name, tensor in state_dict.items():
             if name.startswith(start):
                 self.entries[name.removeprefix(start)] = nn.Parameter(torch.empty_like(tensor))
-
-
-class _Parts(torch.autograd.Function):
-    """Cuts parts out of an entry; their gradients are summed in one tensor of its size."""
-
-    @staticmethod
-    def forward(ctx: Any, entry: Tensor, places: list[tuple[slice, ...]]) -> tuple[Tensor, ...]:
-        """Return a part for each place."""
-        ctx.places, ctx.shape = places, entry.shape
-        return tuple(entry[place] for place in places)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the entry."""
-        total = gradients[0].new_zeros(ctx.shape)
-        for place, gradient in zip(ctx.places, gradients, strict=True):
-            total[place] += gradient
-        return total, None
 
 
 def _cut(entry: Tensor, parameter: Parameter) -> Tensor:

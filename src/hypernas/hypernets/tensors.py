@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -46,6 +47,11 @@ class Group:
     scale: float
     family: int
     count: int
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether they have output and input channels."""
+        return self.role in ("weight", "other") and len(self.shape) > 1
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,11 @@ def shaped(raw: Tensor, role: str, scale: float) -> Tensor:
     return raw * scale
 
 
-def as_map(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+Map: TypeAlias = tuple[int, int, int, int]
+"""a weight's output and input channels, height and width"""
+
+
+def as_map(shape: tuple[int, ...]) -> Map:
     """Read a weight's shape as (O, I, height, width).
 
     Kernels of one axis get height 1; axes beyond two, and kernels longer than SIDE, count as
@@ -185,3 +195,13 @@ def as_map(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     if max(height, width) > SIDE:
         return outputs, inputs * height * width, 1, 1
     return outputs, inputs, height, width
+
+
+def window(height: int, width: int) -> tuple[slice, slice]:
+    """Return where a kernel lies in a map of SIDE × SIDE positions: in the middle.
+
+    >>> window(3, 1)
+    (slice(2, 5, None), slice(3, 4, None))
+    """
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    return slice(top, top + height), slice(left, left + width)
