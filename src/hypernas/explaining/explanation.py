@@ -197,5 +197,6 @@ def in_words(one: Effect | None) -> str:
     """
     if one is None:
         return "too few"
-    text = f"{one.delta:+.2f} ({one.low:+.2f} to {one.high:+.2f})".replace("-", "−")
+    delta, low, high = (f"{round(x, 2) + 0.0:+.2f}" for x in (one.delta, one.low, one.high))
+    text = f"{delta} ({low} to {high})".replace("-", "−")
     return f"{text} ★" if one.shown else text
