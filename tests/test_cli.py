@@ -74,7 +74,7 @@ class TestRefusals:
         ("arguments", "words"),
         [
             (["nowhere/at/all"], "nowhere/at/all"),
-            (["digits", "--space", "cel"], "cell, memory-bank, nas-bench-201"),
+            (["digits", "--space", "cel"], "known are anytime, cell, "),
             (["digits", "--space", "no.py:space"], "no.py"),
             (["digits", "--set", "wide=3"], "width"),
             (["digits", "--set", "width=many"], "width"),

@@ -66,7 +66,7 @@ def example(n: int = 2) -> Tensor:
 def test_every_file_is_right(
     module: nn.Module, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -94,6 +94,12 @@ def test_every_file_is_right(
     outputs = session.run(["output0", "output1"], {"input": example(7).numpy()})
     for given, right in zip(outputs, module.eval()(example(7)), strict=True):
         torch.testing.assert_close(torch.from_numpy(given), right, rtol=1e-4, atol=1e-4)
+    # one exit as a model of its own, as docs/anytime.md has it
+    whole, alone = tmp_path / "best/model.onnx", tmp_path / "exit0.onnx"
+    onnx.utils.extract_model(str(whole), str(alone), ["input"], ["output0"])
+    (first,) = runtime.InferenceSession(alone).run(None, {"input": example(7).numpy()})
+    torch.testing.assert_close(torch.from_numpy(first), torch.from_numpy(outputs[0]))
+    assert len(onnx.load(alone).graph.node) < len(onnx.load(whole).graph.node)
 
 
 @pytest.mark.usefixtures("without_onnx")

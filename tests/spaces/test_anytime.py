@@ -105,7 +105,7 @@ def test_nodes_of_other_sizes_are_pooled_and_upsampled() -> None:
     assert [shapes[f"exits.{i}.classify"] for i in range(2)] == [(3,), (3,)]
 
 
-@pytest.mark.parametrize("name", ["ghn", "shared"])
+@pytest.mark.parametrize("name", ["ghn", "ghn2", "ghn3", "shared"])
 def test_hypernetworks_write_every_weight(name: str) -> None:
     candidate, _ = drawn(2, exits=0.5)
     weights = hypernets.make(name)([candidate])[0]
