@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from small_space import SIGNATURE
 from torch import Tensor, nn
 
 from hypernas.candidate import Candidate, Candidates, build_network
 from hypernas.choices import Draw, Replay
+from hypernas.early_exits import EarlyExits
 from hypernas.errors import GraphError, SpaceError
+from hypernas.results import AskedExit
 from hypernas.spaces import Space, find
 from hypernas.tasks import Signature
 
@@ -233,3 +236,41 @@ def test_what_does_not_fit_the_space_is_refused() -> None:
     narrow = Candidates(Space("narrow", lambda c, d: nn.Sequential(nn.Linear(3, 2))), DATA)
     with pytest.raises(GraphError, match="expected 3 input features, got 8"):
         narrow.make(Draw(random.Random(0)))
+
+
+class Exits(nn.Module):
+    """Two exits in a given order, and a layer that reaches neither."""
+
+    def __init__(self, width: int, *, dear_first: bool) -> None:
+        super().__init__()
+        self.cheap, self.dear = nn.Linear(36, 4), nn.Linear(width, 4)
+        self.hidden, self.dead = nn.Linear(36, width), nn.Linear(36, 2)
+        self.dear_first = dear_first
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.flatten(1)
+        self.dead(x)
+        found = self.cheap(x), self.dear(self.hidden(x))
+        return found[::-1] if self.dear_first else found
+
+
+def exits(choose: Any, data: Signature) -> nn.Module:
+    """Networks of two exits."""
+    return Exits(choose("width", [5, 6]), dear_first=choose("order", [False, True]))
+
+
+def test_exits_cost_what_they_depend_on_and_stand_in_that_order() -> None:
+    made = Candidates(Space("exits", exits), SIGNATURE)
+    candidate = made.of({"width": 5, "order": False})
+    assert candidate.exit_macs == (36 * 4, 36 * 5 + 5 * 4)
+    assert candidate.macs == sum(candidate.exit_macs)
+    with pytest.raises(SpaceError, match=r"exits cost \[200, 144\] MACs, in this order"):
+        made.of({"width": 5, "order": True}).exit_macs  # noqa: B018
+    network = EarlyExits(
+        build_network(made.space, candidate.choices, SIGNATURE, seed=0),
+        [AskedExit(number=n, macs=m, stop_macs=m, val_accuracy=0.5, test_accuracy=None)
+         for n, m in enumerate(candidate.exit_macs)],
+    )  # fmt: skip
+    x = torch.randn(3, *SIGNATURE.input_shape)
+    torch.testing.assert_close(network.predict(x, budget=150), network(x)[0])
+    torch.testing.assert_close(network.predict(x), network(x)[1])

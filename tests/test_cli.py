@@ -78,7 +78,7 @@ class TestRefusals:
             (["digits", "--space", "no.py:space"], "no.py"),
             (["digits", "--set", "wide=3"], "width"),
             (["digits", "--set", "width=many"], "width"),
-            (["digits", "--hypernet", "ghm"], "ghn, smash, shared"),
+            (["digits", "--hypernet", "ghm"], "known are ghn, ghn2, "),
             (["digits", "--hypernet-set", "round=3"], "rounds"),
             (["digits", "--max-params", "10"], "smallest"),
             (["digits", "--max-macs", "1k"], "smallest"),

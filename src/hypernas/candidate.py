@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from hypernas.choices import Architecture, Chooser, Decision, Draw, Perturb, Replay, canonical
+from hypernas.errors import SpaceError
 from hypernas.graph import Graph
 from hypernas.hollow import hollow_parameters
 from hypernas.randomness import derived_seed
@@ -65,8 +66,18 @@ class Candidate:
 
     @cached_property
     def exit_macs(self) -> tuple[int, ...]:
-        """The same of what each exit depends on, in the order of the exits."""
-        return self.graph.exit_macs
+        """The same of what each exit depends on, in the order of the exits.
+
+        Raises:
+            SpaceError: the exits are not in the order of these.
+        """
+        found = self.graph.exit_macs
+        if list(found) != sorted(found):
+            raise SpaceError(
+                f"the module's exits cost {list(found)} MACs, in this order; return the cheapest "
+                "first and the dearest last"
+            )
+        return found
 
     def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Outputs:
         """Run the module with ``weights``, one tensor for each parameter name."""

@@ -226,7 +226,7 @@ class Workplace:
                 self.fit_candidates, seed=self.config.seed, draws=draws, **options
             )
 
-    @cached_property
+    @property
     def budgets(self) -> Budgets | None:
         """The budgets over which networks are judged; None judges by the last exit alone.
 
