@@ -55,6 +55,15 @@ def own() -> list[str]:
     return [row(family, written(*given)) for family, given in OWN.items()]
 
 
+def title() -> str:
+    """Return the words above the table of others, with the version of ``transformers``."""
+    import transformers
+
+    return (
+        f"Models of `transformers` {transformers.__version__}, with tiny random configurations:\n"
+    )
+
+
 def of_others() -> list[str]:
     """Return the lines of the models of ``transformers``."""
     return [
@@ -65,5 +74,5 @@ def of_others() -> list[str]:
 
 if __name__ == "__main__":
     parts = (HEAD, "Plain networks, written for this purpose:\n", COLUMNS, *own(), "")
-    more = ("Models of `transformers`, with tiny random configurations:\n", COLUMNS, *of_others())
+    more = (title(), COLUMNS, *of_others())
     PAGE.write_text("\n".join((*parts, *more)) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from coverage_table import PAGE, of_others, own
+from coverage_table import PAGE, of_others, own, title
 from families import IMAGE, OWN, ROW, hugging_face
 from families.others import Shared, parametrised
 from torch import Tensor, nn
@@ -96,6 +96,8 @@ def test_the_table_in_the_docs_is_what_happens() -> None:
 def test_the_models_of_others_in_the_docs_are_what_happens() -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     lines = PAGE.read_text(encoding="utf-8").splitlines()
+    if title().strip() not in lines:
+        pytest.skip("the page is of another version of transformers, whose models may differ")
     assert [line for line in of_others() if line not in lines] == []
 
 

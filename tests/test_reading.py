@@ -15,12 +15,15 @@ from test_tracing import TEN, Celled, Dead, Nothing, TwoInputs
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hypernas.candidate import Candidates, build_network
 from hypernas.errors import GraphError
 from hypernas.graph import Graph, Node
 from hypernas.listing import Listing
 from hypernas.operations import result_of
 from hypernas.reading import graph_of
 from hypernas.recording import record, untouched
+from hypernas.spaces import find
+from hypernas.tasks import Signature
 from hypernas.tracing import follow
 
 
@@ -52,6 +55,28 @@ def test_ten_modules_give_equal_graphs_both_ways(make: Any, shapes: Any) -> None
 def test_what_is_dead_and_what_is_a_cell_is_the_same_both_ways(module: nn.Module) -> None:
     followed, run = both_ways(module, torch.randn(2, 4))
     assert without_names_of_functions(followed, module) == without_names_of_functions(run, module)
+
+
+class GivesBack(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.same, self.drop = nn.Identity(), nn.Dropout()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        y = F.dropout(self.drop(self.same(x)), training=self.training)
+        return self.b(x) + y
+
+
+def test_who_reads_an_input_that_was_given_back_reads_the_input() -> None:
+    module = GivesBack()
+    followed, run = both_ways(module, torch.randn(2, 4))
+    assert without_names_of_functions(followed, module) == without_names_of_functions(run, module)
+    assert [(n.kind, n.inputs) for n in run.nodes] == [
+        ("input", ()), ("linear", (0,)), ("identity", (1,)), ("dropout", (2,)),
+        ("dropout", (3,)), ("linear", (1,)), ("add", (5, 4)),
+    ]  # fmt: skip
 
 
 class Handwritten(nn.Module):
@@ -293,3 +318,24 @@ def test_what_cannot_be_read_is_said_in_a_line(module: Any, example: Any, words:
     with pytest.raises(GraphError, match=words) as caught:
         graph_of(module, example)
     assert "\n" not in str(caught.value)
+
+
+# --- networks of our own spaces -----------------------------------------------------------------
+
+SPACES: dict[str, dict[str, Any]] = {
+    "cell": {"width": 4, "cells": 3},
+    "nas-bench-201": {"width": 4, "cells": 1},
+    "memory-bank": {"preset": "small"},
+    "anytime": {},
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_networks_of_our_spaces_have_equal_graphs_both_ways(name: str) -> None:
+    data = Signature(input_shape=(3, 32, 32), outputs=5)
+    space = find(name, SPACES[name])
+    candidate = Candidates(space, data).draw(random.Random(2))
+    network = build_network(space, candidate.choices, data, seed=0)
+    assert graph_of(network, data.example_input()) == candidate.graph
+    followed, run = both_ways(network, data.example_input())
+    assert without_names_of_functions(followed, network) == without_names_of_functions(run, network)

@@ -24,7 +24,7 @@ from hypernas.errors import GraphError
 from hypernas.graph import Graph
 from hypernas.hollow import replaced
 from hypernas.listing import Listing, found
-from hypernas.operations import Value, name_of, replace, result_of
+from hypernas.operations import Value, name_of, replace, result_of, writes_in_place
 from hypernas.traces import is_layer
 
 
@@ -125,7 +125,7 @@ class _Recorder(TorchFunctionMode):
             return call(module, *args, **kwargs)
         with self._quietly():
             given = self._given(args, kwargs, always=any(True for _ in module.parameters()))
-            result = call(module, *args, **kwargs)
+            result = _apart(call(module, *args, **kwargs), module, None, args, kwargs)
             self._list(module, None, path, given, result)
         return result
 
@@ -138,7 +138,7 @@ class _Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         with self._quietly():
             given = self._given(args, kwargs)
-            result = func(*args, **kwargs)
+            result = _apart(func(*args, **kwargs), None, func, args, kwargs)
             # an assignment returns nothing: what it changed is its result
             changed = args[0] if name_of(func) == "setitem" else result
             self._list(None, func, self._named(name_of(func)), given, changed)
@@ -192,6 +192,17 @@ class _Recorder(TorchFunctionMode):
             yield
         finally:
             self.quiet = False
+
+
+def _apart(result: Any, layer: nn.Module | None, function: Any, args: Any, kwargs: Any) -> Any:
+    """Return a result as a tensor of its own, where what was called gave its input back.
+
+    Else who reads the input after an ``nn.Identity`` or an idle dropout would seem to read these.
+    """
+    if not isinstance(result, Tensor) or writes_in_place(layer, function, kwargs):
+        return result
+    given_back = any(result is tensor for tensor in found((args, kwargs), Tensor))
+    return torch.ops.aten.alias(result) if given_back else result
 
 
 def _address(tensor: Tensor) -> int:
