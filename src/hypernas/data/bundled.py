@@ -15,7 +15,7 @@ SIDE = 32
 """of a scene, pixels"""
 SIZES = (10, 18)
 """least and most side of a digit in a scene, pixels"""
-MOST_DIGITS = 4
+MOST_DIGITS = 3
 SCENES = 1600
 TEST_SCENES = 400
 INK = 96
@@ -45,7 +45,7 @@ def load_table(name: str) -> Dataset:
 
 
 def load_scenes(kind: str) -> Dataset:
-    """Return scenes of one to four digits of several sizes on noise, apart from each other.
+    """Return scenes of one to three digits of several sizes on noise, apart from each other.
 
     Args:
         kind: ``masks`` for the class of each pixel, background or one of ten digits; ``boxes`` for

@@ -80,7 +80,7 @@ def labelled(
         raise DataError(
             f"{path}: labels hold only the class {classes[0]!r}; at least two classes are needed"
         )
-    strange = sorted(set(names) - set(classes))
+    strange = sorted(set(given) - set(classes))
     if strange:
         raise DataError(
             f"{path}: label {strange[0]!r} is in the test set only; leave those rows out or add "

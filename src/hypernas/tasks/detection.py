@@ -1,10 +1,11 @@
 """Boxes and their classes, told in one pass over the image.
 
 A network returns a grid (B, 5 + K, h, w). A cell of it is responsible for the boxes whose centre
-lies in it. Its numbers are the logit that there is one; the centre's place in the cell, by a
-sigmoid; the box's width and height as logarithms of shares of the image; and the logits of the
-classes. In the manner of YOLO (arXiv 1506.02640), without anchors. Shapes: B images, M boxes at
-most, K classes, N detections.
+lies in it. Its numbers are the logit that there is one; by sigmoids the centre's place in the cell
+and the box's width and height as shares of the image; and the logits of the classes. In the manner
+of YOLO (arXiv 1506.02640), without anchors.
+
+Shapes: B images, M boxes at most, K classes, N detections.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ HIT = 0.5
 """least overlap of a detection with the box that it finds"""
 ONE = 0.5
 """overlap above which two detections of one class are one"""
-LONGEST = 2.0
-"""largest logarithm of a side that is decoded"""
 
 
 class Detection:
@@ -109,7 +108,7 @@ def _cells(grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
     corner = torch.stack([x.flatten(), y.flatten()], dim=1)
     centre = (corner + place.sigmoid()) / torch.tensor([columns, rows], device=grid.device)
-    half = size.clamp(max=LONGEST).exp() / 2
+    half = size.sigmoid() / 2
     return there.squeeze(2), torch.cat([centre - half, centre + half], dim=2), logits
 
 
