@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hypernas.errors import SpaceError
 from hypernas.graph import Graph, Node, Shape
-from hypernas.randomness import torch_generator
 from hypernas.listing import listed
+from hypernas.randomness import torch_generator
 
 State: TypeAlias = dict[str, Tensor]
 """tensors of a module by name, as in ``state_dict()``"""
