@@ -24,6 +24,7 @@ def looped(decoder: Deep, about: Tensor, shape: tuple[int, ...]) -> Tensor:
     for y, x in itertools.product(range(height), range(width)):
         maps = torch.relu(torch.einsum("h,hc->c", about, decoder.spread[:, :, top + y, left + x]))
         maps = torch.relu(decoder.middle(maps))
+        maps = (maps - maps.mean()) / (maps.var(correction=0) + 1e-5).sqrt()
         for o, i in itertools.product(range(outputs), range(inputs)):
             values[o, i, y, x] = EASE * (maps @ decoder.tile[:, o % WIDTH, i % WIDTH])
     if decoder.factors is not None and max(outputs, inputs) > WIDTH:

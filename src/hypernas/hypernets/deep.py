@@ -18,6 +18,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hypernas.hypernets.decoder import VECTOR, Decoder, Pieces, pieces
 from hypernas.hypernets.parts import cut
@@ -48,7 +49,9 @@ class Deep(Decoder):
         self.spread = nn.Parameter(torch.randn(hidden, 2 * width, SIDE, SIDE) * (2 / hidden) ** 0.5)
         self.middle = nn.Linear(2 * width, 4 * width)
         nn.init.kaiming_normal_(self.middle.weight)
-        self.tile = nn.Parameter(torch.randn(4 * width, width, width) * (0.5 / width) ** 0.5 / EASE)
+        self.tile = nn.Parameter(
+            torch.randn(4 * width, width, width) * (0.25 / width) ** 0.5 / EASE
+        )
         self.vector = nn.Parameter(torch.randn(hidden, VECTOR) / hidden**0.5)
         self.factors = None
         if rank:  # the product of the two has variance 1 where each has 1 / sqrt(rank)
@@ -90,7 +93,8 @@ class Deep(Decoder):
         """Return a tile for each tensor (P, K, o, i) from rows (P, H)."""
         flat = spread.permute(0, 2, 3, 1).flatten(1)  # (H, K * channels)
         maps = torch.relu(about @ flat).view(len(about), -1, spread.shape[1])
-        maps = torch.relu(self.middle(maps))
+        # centred: else a kernel's positions, and layers, begin much alike (docs, "First steps")
+        maps = F.layer_norm(torch.relu(self.middle(maps)), self.middle.bias.shape)
         return (maps @ tile.flatten(1) * EASE).unflatten(2, tile.shape[1:])
 
     def _factors(self, about: Tensor, factors: Tensor, outputs: int, inputs: int) -> Tensor:
