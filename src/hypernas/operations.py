@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -140,6 +141,7 @@ def geometry(layer: nn.Module | None, shape: Shape, given: Mapping[str, Any] = N
     }
 
 
+@lru_cache(maxsize=1024)
 def role_of(kind: str, attribute: str) -> str:
     """Return what a parameter is for: ``weight``, ``bias``, ``scale``, ``shift`` or ``other``.
 
