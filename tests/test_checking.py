@@ -10,10 +10,10 @@ from small_space import SIGNATURE, six, space
 from hypernas.candidate import Candidates
 from hypernas.checking import Checked, check_space, in_words, quartiles, signature_of
 from hypernas.config import SpaceCheck
-from hypernas.errors import ConfigError
+from hypernas.errors import ConfigError, SpaceError
 from hypernas.randomness import rng
 from hypernas.results import Limits
-from hypernas.spaces import Space
+from hypernas.spaces import Space, find
 
 
 def test_figures_are_those_of_the_draws(candidates: Candidates) -> None:
@@ -57,12 +57,25 @@ def test_quartiles_of_one_value() -> None:
 
 def test_examples_are_those_of_the_data_or_as_given() -> None:
     def found(**options: Any) -> tuple[tuple[int, ...], int]:
-        signature = signature_of(SpaceCheck(space="cell", **options))
+        signature = signature_of(SpaceCheck(space="cell", **options), find("cell"))
         return signature.input_shape, signature.outputs
 
     assert found() == ((3, 32, 32), 10)
     assert found(shape=(1, 7, 7), classes=3) == ((1, 7, 7), 3)
     assert found(data="digits") == ((1, 8, 8), 10)
+
+
+def test_examples_are_what_the_space_reads() -> None:
+    for name, shape in (("text", (64,)), ("mlp", (16,)), ("segmentation", (3, 32, 32))):
+        space = find(name)
+        signature = signature_of(SpaceCheck(space=name), space)
+        space.require(signature)
+        assert signature.input_shape == shape
+        assert Candidates(space, signature).draw(rng(0, "check")).params > 0
+    with pytest.raises(ConfigError, match="--shape 3,32,32 is no shape of texts"):
+        signature_of(SpaceCheck(space="text", shape=(3, 32, 32)), find("text"))
+    with pytest.raises(SpaceError, match="the data ask for classification of images"):
+        signature_of(SpaceCheck(space="text", data="digits"), find("text"))
 
 
 @pytest.mark.parametrize(
@@ -76,4 +89,4 @@ def test_examples_are_those_of_the_data_or_as_given() -> None:
 )
 def test_refusals(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        signature_of(SpaceCheck(space="cell", **options))
+        signature_of(SpaceCheck(space="cell", **options), find("cell"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from hypernas.candidate import Candidates
 from hypernas.config import SpaceCheck
@@ -18,7 +19,11 @@ from hypernas.results import Limits, Struct
 from hypernas.spaces import Space, find
 from hypernas.tasks import Signature
 
-USUAL = Signature(input_shape=(3, 32, 32), outputs=10)
+USUAL = {
+    "images": Signature(input_shape=(3, 32, 32), outputs=10),
+    "texts": Signature(input_shape=(64,), outputs=10, vocabulary=2000),
+    "tables": Signature(input_shape=(16,), outputs=10),
+}
 """examples for which networks are built where the user names none"""
 
 
@@ -68,8 +73,8 @@ def check_space(
     return Checked(measures=measures, distinct=len(networks), fitting=fitting)
 
 
-def signature_of(check: SpaceCheck) -> Signature:
-    """Return the shape of the examples and the number of classes for which networks are built.
+def signature_of(check: SpaceCheck, space: Space) -> Signature:
+    """Return the examples and the number of classes for which networks are built.
 
     Raises:
         ConfigError: options that do not go together, or too few classes.
@@ -77,16 +82,27 @@ def signature_of(check: SpaceCheck) -> Signature:
     if check.data is None:
         if check.image_size is not None:
             raise ConfigError("--image-size is for the images of --data; give both, or --shape")
-        classes = USUAL.outputs if check.classes is None else check.classes
+        inputs, task = space.reads[0] if space.reads else ("images", "classification")
+        usual = USUAL[inputs]
+        classes = usual.outputs if check.classes is None else check.classes
         if classes < 2:
             raise ConfigError(f"--classes is {classes}; expected 2 or more")
-        return Signature(input_shape=check.shape or USUAL.input_shape, outputs=classes)
+        one = len(usual.input_shape) == 1
+        if check.shape is not None and (len(check.shape) == 1) != one:
+            raise ConfigError(
+                f"--shape {','.join(map(str, check.shape))} is no shape of {inputs}, which space "
+                f"{space.name!r} reads; give one such as {','.join(map(str, usual.input_shape))}"
+            )
+        shape = check.shape or usual.input_shape
+        return replace(usual, input_shape=shape, outputs=classes, task=task)
     if check.shape is not None or check.classes is not None:
         raise ConfigError(
             "--data says the shape and the classes; give it, or --shape and --classes"
         )
     # a damaged image is no matter here: only the shape and the classes are looked at
-    return load(check.data, image_size=check.image_size, skip_bad=True).signature
+    found = load(check.data, image_size=check.image_size, skip_bad=True).signature
+    space.require(found)
+    return found
 
 
 def in_words(space: Space, data: Signature, limits: Limits, checked: Checked) -> list[str]:
@@ -133,7 +149,7 @@ def report_on(check: SpaceCheck, progress: Callable[[int, int], None]) -> list[s
     if check.draws < 1:
         raise ConfigError(f"--draws is {check.draws}; expected 1 or more")
     space = find(check.space, check.options)
-    data = signature_of(check)
+    data = signature_of(check, space)
     limits = Limits(max_params=check.max_params, max_macs=check.max_macs)
     candidates = Candidates(space, data, remember=1)  # a known candidate would cost too little
     checked = check_space(candidates, limits, draws=check.draws, progress=progress)

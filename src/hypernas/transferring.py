@@ -115,6 +115,7 @@ def _place(run: Workplace, target: Target) -> Workplace:
     name = ",".join(filter(None, (Path(data).stem, in_words(target.options, ","))))
     space = run.space.with_options(**target.options)
     place = branch(run, f"transfer/{folder_name(name)}", space, data=data, image_size=size)
+    space.require(place.signature)
     if place.data.fingerprint == run.data.fingerprint:
         raise ConfigError(
             f"--transfer-to {target.data} is the data that the run was made with; give other data"

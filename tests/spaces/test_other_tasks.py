@@ -128,15 +128,35 @@ def test_padding_tells_nothing() -> None:
 @pytest.mark.parametrize("name", SPACES)
 def test_a_space_refuses_what_it_is_not_for(name: str, space: str) -> None:
     data = SPACES[name]
-    if name == space:
+    if name == space or (name, space) == ("text", "memory-bank"):
         find(space).require(data)
         return
     with pytest.raises(SpaceError) as caught:
         find(space).require(data)
-    assert f"the data ask for {data.task} of {data.inputs}; give --space {name}" in str(
-        caught.value
-    )
+    told = str(caught.value)
+    assert f"the data ask for {data.task} of {data.inputs}; give --space" in told
+    assert name in told.rsplit("--space", 1)[1]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("hypernet", ["smash", "ghn", "shared"])
+def test_texts_in_memory_banks(hypernet: str) -> None:
+    """The one-dimensional form of SMASH's space, with its own hypernetwork."""
+    candidates = Candidates(find("memory-bank", {"preset": "tiny"}), TEXTS)
+    example = candidates.draw(random.Random(0))
+    made, task = hypernets.make(hypernet, example=example), tasks.of(TEXTS.task)
+    for seed in range(3):
+        candidate = candidates.draw(random.Random(seed))
+        made.prepare([candidate])
+        (weights,) = made([candidate])
+        assert weights.keys() == dict(candidate.module.named_parameters()).keys()
+        assert "stem.tokens.weight" in weights
+        task.loss(candidate(weights, TEXTS.example_input(3)), targets(TEXTS, 3)).backward()
+        network = build_network(candidates.space, candidate.choices, TEXTS, seed=0)
+        assert network(TEXTS.example_input(4)).shape == (4, 3)
+        assert {n.kernel for n in candidate.graph.nodes if n.kind == "conv"} <= {
+            (side,) for side in range(1, 8)
+        }
 
 
 def test_spaces_of_users_take_everything(tmp_path: Any) -> None:

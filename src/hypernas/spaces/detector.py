@@ -76,4 +76,4 @@ class DetectorNetwork(nn.Module):
         return self.head(x if self.bridge is None else x + self.bridge(before))
 
 
-detector.reads = ("images", "detection")  # ty: ignore[missing-attribute]
+detector.reads = (("images", "detection"),)  # ty: ignore[missing-attribute]

@@ -80,7 +80,8 @@ def memory_bank(
 
     Args:
         choose: decides ``block0.bank``, ``block0.op0.reads``, ``block0.op0.width``, …
-        data: shape of an example, with one to three axes of space, and number of classes.
+        data: shape of an example, with one to three axes of space, and number of classes; the words
+            of texts are embedded first.
         preset: tiny, small, medium or classic (SMASH's own sizes): gives the options that are None;
             in a run the largest that gets 2,000 fit steps in its minutes, else tiny.
         unit: channels of a unit, the quantum of every width; a found architecture built with twice
@@ -123,6 +124,10 @@ def _ask(choose: Chooser, data: Signature, **options: Any) -> None:
     drawn(choose, settings_of(options, data))
 
 
+memory_bank.reads = (  # ty: ignore[missing-attribute]
+    ("images", "classification"),
+    ("texts", "classification"),
+)
 memory_bank.presets = tuple(PRESETS)  # ty: ignore[missing-attribute]
 memory_bank.ask = _ask  # ty: ignore[missing-attribute]
 
@@ -133,11 +138,11 @@ def settings_of(options: Mapping[str, Any], data: Signature) -> Settings:
     Raises:
         SpaceError: options that cannot be, or data that are no signals, images or volumes.
     """
-    axes = len(data.input_shape) - 1
+    axes = len(data.sides)
     if not 1 <= axes <= 3:
         raise SpaceError(
             f"space 'memory-bank' got examples of shape {list(data.input_shape)}; expected "
-            "channels and one to three axes of space: give signals, images or volumes"
+            "channels and one to three axes of space: give texts, signals, images or volumes"
         )
     sizes = CLASSIC | _preset(options["preset"])
     sizes |= {name: options[name] for name in CLASSIC if options.get(name) is not None}
@@ -159,4 +164,4 @@ def _preset(name: str | None) -> dict[str, Any]:
 
 def _stride(data: Signature, side: int) -> int:
     """Return the power of 2 that brings images to ``side`` or less."""
-    return 2 ** max(0, math.ceil(math.log2(max(data.input_shape[1:]) / side)))
+    return 2 ** max(0, math.ceil(math.log2(max(data.sides) / side)))

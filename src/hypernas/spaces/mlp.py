@@ -61,4 +61,4 @@ class Round(nn.Module):
         return x + self.inner(x)
 
 
-mlp.reads = ("tables", "classification")  # ty: ignore[missing-attribute]
+mlp.reads = (("tables", "classification"),)  # ty: ignore[missing-attribute]

@@ -95,4 +95,4 @@ def grow(inputs: int, outputs: int, size: tuple[int, int]) -> nn.Sequential:
     return nn.Sequential(nn.ReLU(), *conv_norm(inputs, outputs, 1), nn.Upsample(size))
 
 
-segmentation.reads = ("images", "segmentation")  # ty: ignore[missing-attribute]
+segmentation.reads = (("images", "segmentation"),)  # ty: ignore[missing-attribute]

@@ -35,7 +35,7 @@ BUILT_IN = {
     "text": "hypernas.spaces.text:text",
 }
 
-USUAL = ("images", "classification")
+USUAL = (("images", "classification"),)
 """what built-in spaces read that say nothing else, and the task"""
 
 
@@ -88,23 +88,26 @@ class Space:
     def require(self, data: Signature) -> None:
         """Refuse data that the space is not for.
 
-        A function says what it is for by an attribute ``reads``: what examples are, and the task.
-        Built-in ones without it read images and classify; those of users may read everything.
-
         Raises:
             SpaceError: says which spaces are for such data.
         """
-        usual = USUAL if self.name in BUILT_IN else None
-        reads = getattr(self.function, "reads", usual)
         given = (data.inputs, data.task)
-        if reads in (None, given):
+        if not self.reads or given in self.reads:
             return
-        known = [(name, getattr(_load(name), "reads", USUAL)) for name in BUILT_IN]
-        fitting = [name for name, what in known if what == given] or ["FILE.py:FUNCTION"]
+        fitting = [name for name in BUILT_IN if given in _reads(name, _load(name))]
+        ways = " and ".join(f"{task} of {inputs}" for inputs, task in self.reads)
         raise SpaceError(
-            f"space {self.name!r} is for {reads[1]} of {reads[0]}, and the data ask for "
-            f"{given[1]} of {given[0]}; give --space {' or '.join(fitting)}"
+            f"space {self.name!r} is for {ways}, and the data ask for {given[1]} of {given[0]}; "
+            f"give --space {' or '.join(fitting) or 'FILE.py:FUNCTION'}"
         )
+
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """What examples may be, and the task; none where that is the user's affair.
+
+        A function says it by an attribute ``reads``. Built-in ones without it classify images.
+        """
+        return _reads(self.name, self.function)
 
     def with_options(self, **changes: Any) -> Space:
         """Return the same space with other values for some options.
@@ -169,6 +172,10 @@ def find(name: str, options: Mapping[str, Any] | None = None) -> Space:
     """
     function = _load(name)
     return Space(name, function, _resolve(name, function, options or {}))
+
+
+def _reads(name: str, function: SpaceFunction) -> tuple[tuple[str, str], ...]:
+    return getattr(function, "reads", USUAL if name in BUILT_IN else ())
 
 
 def _load(name: str) -> SpaceFunction:

@@ -149,4 +149,4 @@ class Convolution(nn.Module):
         return self.across(F.gelu(seen))
 
 
-text.reads = ("texts", "classification")  # ty: ignore[missing-attribute]
+text.reads = (("texts", "classification"),)  # ty: ignore[missing-attribute]

@@ -37,6 +37,11 @@ class Signature(Struct, frozen=True, repr_omit_defaults=True):
         return "tables" if len(self.input_shape) == 1 else "images"
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """The lengths of the axes of space: rows and columns of images, the length of texts."""
+        return self.input_shape if self.vocabulary is not None else self.input_shape[1:]
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type of the inputs."""
         return torch.float32 if self.vocabulary is None else torch.int64

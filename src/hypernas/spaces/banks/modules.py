@@ -56,14 +56,16 @@ class MemoryBankNetwork(nn.Module):
         super().__init__()
         self.encoding = Encoding(settings, plans)
         axes, unit = settings.axes, settings.unit
-        self.stem = CONVOLUTIONS[axes - 1](
-            data.input_shape[0],
-            plans[0].inputs * unit,
+        width = plans[0].inputs * unit
+        conv = CONVOLUTIONS[axes - 1](
+            width if data.vocabulary else data.input_shape[0],
+            width,
             settings.stem_kernel,
             stride=settings.stem_stride,
             padding=settings.stem_kernel // 2,
             bias=False,
         )
+        self.stem = Embedded(data.vocabulary, width, conv) if data.vocabulary else conv
         blocks = [Block(plan, settings) for plan in plans]
         self.blocks = nn.ModuleList(blocks)
         pairs = zip(plans, plans[1:], strict=False)
@@ -85,6 +87,18 @@ class MemoryBankNetwork(nn.Module):
         for block, transition in zip(self.blocks, self.transitions, strict=False):
             x = transition(block(x))
         return self.head(self.blocks[-1](x))
+
+
+class Embedded(nn.Module):
+    """The stem for texts: each token (B, L) becomes a vector, then a convolution along the text."""
+
+    def __init__(self, vocabulary: int, width: int, conv: nn.Module) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.conv = conv
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.conv(self.tokens(tokens).transpose(1, 2))
 
 
 class Block(nn.Module):
