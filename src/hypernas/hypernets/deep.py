@@ -93,7 +93,7 @@ class Deep(Decoder):
         """Return a tile for each tensor (P, K, o, i) from rows (P, H)."""
         flat = spread.permute(0, 2, 3, 1).flatten(1)  # (H, K * channels)
         maps = torch.relu(about @ flat).view(len(about), -1, spread.shape[1])
-        # centred: else a kernel's positions, and layers, begin much alike (docs, "First steps")
+        # centred: rectified features share a mean, by which positions would begin alike
         maps = F.layer_norm(torch.relu(self.middle(maps)), self.middle.bias.shape)
         return (maps @ tile.flatten(1) * EASE).unflatten(2, tile.shape[1:])
 
