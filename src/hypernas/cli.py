@@ -274,7 +274,9 @@ def data_list() -> None:
     for name, about, available, where in known():
         print(f"{name:15} {about}\n{'':15} {'found' if available else 'not here'}: {where}")
     print(f"{'FOLDER':15} images in one subfolder a class, or in train/ and test/ with such")
-    print(f"{'FILE.npz':15} arrays `images` and `labels`, and `test_images` and `test_labels`")
+    print(f"{'FILE.npz':15} arrays `images`, `texts`, `tokens` or `table`, and `labels`")
+    print(f"{'FILE.csv|jsonl':15} texts or a table, a row each, with a cell `label`")
+    print("docs/tasks.md says more, also of masks and boxes")
 
 
 def data_fetch(name: Positional[str], *, folder: Path | None = None) -> None:

@@ -30,7 +30,7 @@ class Config(Struct, frozen=True):
     """
 
     data: Positional[str]
-    """name of a data set, a folder of images, or a .npz file"""
+    """name of a data set, a folder of images, or a file: .npz, .csv, .jsonl"""
     space: str = "cell"
     """search space: NAME, or FILE.py:FUNCTION"""
     options: SpaceOptions = {}
@@ -38,7 +38,7 @@ class Config(Struct, frozen=True):
     fit_options: FitSpaceOptions = {}
     """options of the space that differ while the hypernetwork is trained, such as nodes=7"""
     hypernet: str = "ghn"
-    """hypernetwork: ghn, ghn2, ghn3 (ghn3:s is larger), smash, or shared for plain weight sharing"""
+    """hypernetwork: ghn, ghn2, ghn3 (ghn3:s is larger), smash, or shared: plain weight sharing"""
     hypernet_options: HypernetOptions = {}
     """options of the hypernetwork, such as rounds=5"""
     max_params: Size | None = None
@@ -173,11 +173,11 @@ class SpaceCheck(Struct, frozen=True):
     max_macs: Size | None = None
     """most multiply-accumulates for one example"""
     data: str | None = None
-    """data for which networks are built: a name, a folder of images, or a .npz file"""
+    """data for which networks are built: a name, a folder of images, or a file"""
     image_size: int | None = None
     """side to which its images are brought, pixels"""
     shape: Shape | None = None
-    """in place of data, the shape of an example; by default 3,32,32"""
+    """in place of data, the shape of an example; by default 3,32,32, or what the space reads"""
     classes: int | None = None
     """in place of data, how many classes there are; by default 10"""
     draws: int = 1000

@@ -148,7 +148,7 @@ def test_a_bad_option_is_refused_with_one_that_works(options: dict[str, Any]) ->
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4, 4, 4, 4)])
 def test_data_without_space_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(SpaceError, match="give signals, images or volumes"):
+    with pytest.raises(SpaceError, match="give texts, signals, images or volumes"):
         drawn(0, images(*shape))
 
 

@@ -13,6 +13,7 @@ from hypernas.candidate import Candidates, build_network
 from hypernas.choices import Draw, Replay
 from hypernas.errors import SpaceError
 from hypernas.spaces import Space, find, known
+from hypernas.spaces.space import BUILT_IN
 from hypernas.tasks import Signature
 
 DATA = Signature(input_shape=(3, 8, 8), outputs=5)
@@ -135,7 +136,7 @@ def test_a_space_that_returns_no_module_is_refused(file: Path) -> None:
 
 
 def test_unknown_names_list_the_known_and_the_close() -> None:
-    with pytest.raises(SpaceError, match=r"did you mean 'nas-bench-201'\? known are anytime, cell, d"):
+    with pytest.raises(SpaceError, match=r"did you mean 'nas-bench-201'\? known are anytime"):
         find("nasbench201")
     for name in ("", "own.py", "cell:cell"):
         with pytest.raises(SpaceError, match=r"or FILE\.py:FUNCTION for your own"):
@@ -147,11 +148,10 @@ def test_unknown_names_list_the_known_and_the_close() -> None:
 
 
 def test_known_spaces_say_what_they_are() -> None:
-    assert known().keys() == {"cell", "memory-bank", "nas-bench-201"}
+    assert known().keys() == BUILT_IN.keys() >= {"anytime", "cell", "mlp", "text"}
     assert all(len(text) > 20 for text in known().values())
-    assert find("cell").options == {
-        "width": 16, "cells": 3, "nodes": 5, "identity": True, "stem_stride": None,
-    }  # fmt: skip
+    usual = {"width": 16, "cells": 3, "nodes": 5, "identity": True, "stem_stride": None}
+    assert find("cell").options.items() >= usual.items()
 
 
 def test_a_digest_names_source_and_options(file: Path) -> None:
