@@ -15,6 +15,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 PACKAGES = {
     "numpy": "arrays",
@@ -56,7 +57,9 @@ def texts(package: str) -> list[str]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    with open(sys.argv[1], "w", encoding="utf-8") as file:
+    with Path(sys.argv[1] if sys.argv[1:] else "docstrings.jsonl").open(
+        "w", encoding="utf-8"
+    ) as file:
         for package, topic in PACKAGES.items():
             for text in texts(package):
                 file.write(json.dumps({"text": text, "label": topic}) + "\n")

@@ -124,7 +124,8 @@ def test_architectures_are_scored_in_order(finished_run: Run) -> None:
     lines = list(finished_run.score([good[0], wrong, good[1], missing, good[2]]))
     assert [line.choices for line in lines] == [good[0], wrong, good[1], missing, good[2]]
     told = [msgspec.to_builtins(line) for line in lines]
-    keys = {"choices", "score", "interval", "score_accuracy", "params", "macs", "warnings"}
+    figures = {"score", "interval", "score_accuracy", "curve", "params", "macs"}
+    keys = {"choices", "warnings"} | figures
     for line, expected in zip(told[0::2], scored, strict=True):
         assert line.keys() == keys
         assert line["score"] == pytest.approx(expected.score, abs=1e-6)

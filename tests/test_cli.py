@@ -253,6 +253,7 @@ class TestRunFolder:
             "score",
             "interval",
             "score_accuracy",
+            "curve",
             "params",
             "macs",
             "warnings",

@@ -62,7 +62,8 @@ def differences(found: Verdict) -> list[tuple[float, float, float]]:
 def test_clearly_better_search_is_a_yes():
     found = verdict(group(0.95), group(0.90, first=50), big(0.92), test_examples=10_000)
     assert (found.beats_random, found.beats_biggest) == ("yes", "yes")
-    assert found.text.startswith("Search beat random picks on the test split of 10,000 examples: +5.")
+    beaten = "Search beat random picks on the test split of 10,000 examples: +5."
+    assert found.text.startswith(beaten)
     assert "the best searched network beat the biggest that fits: +" in found.text
     assert found.text.count(".") == found.text.count(".", 0, -1) + 1  # one sentence
     assert ". " not in found.text
