@@ -120,6 +120,10 @@ def test_few_questions_of_one_kind_are_not_drowned_by_many_of_another() -> None:
     assert stand([], []) == []
 
 
+def test_nothing_is_shown_that_would_not_be_alone() -> None:
+    assert stand([0.001] * 30 + [0.06], ["choice"] * 30 + ["motif"]) == [True] * 30 + [False]
+
+
 def test_false_ones_are_rare_whatever_the_kinds() -> None:
     any_shown = []
     for seed in range(400):

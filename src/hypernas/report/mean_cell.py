@@ -96,8 +96,8 @@ def _cells(cell: MeanCell, found: Explanation) -> tuple[str, float]:
             made = cell.operations.get(str(position))
             panel += _value(name, made, _level(position, pitch), colours, best=side == 0)
         body += f"<g transform='translate({_n(side * WIDTH / 2)} 0)'>{panel}</g>"
-    words = "thickness: how many of the cells have the connection"
-    words += "; its name: the most frequent operation, and its share" if pitch > 60 else ""
+    words = "A line is as thick as the share of cells that have the connection. "
+    words += "What is named stands there most often, in the share given."
     height = _level(len(cell.values) - 1, pitch) + _TALL / 2
     return body + _text(0, height + 20, words, "soft"), height + 20
 
@@ -186,7 +186,9 @@ def _bars(spreads: Sequence[Spread]) -> tuple[str, float]:
         return "", 0.0
     colours, body, y, named = _colours(spreads), "", 0.0, True
     for spread in spreads:
-        body += _text(0, y + 11, spread.name, "name")
+        body += _text(0, y + 11, spread.name, "name") + _text(
+            WIDTH, y + 11, _gone(spread), "soft end"
+        )
         for line, best in enumerate((True, False)):
             top = y + 17 + line * (_BAR + 2)
             body += _text(_BARS - 6, top + 12, "top 5 %" if best else "all", "soft end")
@@ -226,6 +228,13 @@ def _bar(
             body += _text(x + 4, y + 11.5, words, "on")
         x += wide
     return body, named
+
+
+def _gone(spread: Spread) -> str:
+    """Say what the best have so seldom, and less than blind picks, that it has no room in a bar."""
+    narrow = 6 * _LETTER / (WIDTH - _BARS)
+    gone = [s for s in spread.shares if s.differs == "less" and (s.top or 0) < narrow]
+    return ", ".join(f"{s.value}: {_percent(s.top or 0)}{_MARKS['less']}" for s in gone)
 
 
 def _legend(colours: dict[str, str], left: float) -> tuple[str, float]:
