@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -227,11 +226,20 @@ def memory_row() -> Row:
 def predicted_memory() -> str:
     """Return by how many MB a prediction raises this process's peak, nodes, and values written."""
     candidate = Candidates(Space("long", _long, {}), DATA).of({})
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
     (weights,) = hypernets.make("ghn3:t")([candidate])
-    used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    used = resident("VmHWM") - before
     nodes = len(operators(candidate, most=1, flat=True))
     return f"{used} {nodes} {sum(tensor.numel() for tensor in weights.values())}"
+
+
+def resident(which: str) -> float:
+    """Return this process's resident memory in MB: ``VmRSS`` now, ``VmHWM`` at its highest.
+
+    ``ru_maxrss`` would begin with that of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
 
 
 def _long(choose: object, data: object) -> nn.Module:
