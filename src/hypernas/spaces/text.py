@@ -36,7 +36,8 @@ def text(
 
     Args:
         choose: decides ``width``, ``layers``, ``layer0.mixer``, ``layer0.heads`` or
-            ``layer0.kernel`` and ``layer0.dilation``, ``layer0.hidden``, …, and ``pool``.
+            ``layer0.kernel`` and ``layer0.dilation``, ``layer0.hidden``, …, ``places`` (whether a
+            vector is added for the place of a token) and ``pool``.
         data: length of a text, vocabulary and number of classes.
         widths: channels of a token, multiples of 4.
         layers: most layers.
@@ -56,7 +57,8 @@ def text(
         Layer(_mixer(choose, f"layer{i}", width, mixers), width, _hidden(choose, i), dropout)
         for i in range(choose.int("layers", 1, layers))
     ]
-    return TextNetwork(body, choose("pool", ["mean", "max"]), data, width=width)
+    places = choose("places", [False, True])
+    return TextNetwork(body, choose("pool", ["mean", "max"]), data, width=width, places=places)
 
 
 def _mixer(choose: Chooser, name: str, width: int, mixers: tuple[str, ...]) -> nn.Module:
@@ -71,14 +73,18 @@ def _hidden(choose: Chooser, layer: int) -> int:
 
 
 class TextNetwork(nn.Module):
-    """Embeddings of tokens and places, layers, a pool over the text, and a linear classifier."""
+    """Embeddings of tokens, perhaps of places, layers, a pool over the text, a linear classifier."""
 
-    def __init__(self, body: list[nn.Module], pool: str, data: Signature, *, width: int) -> None:
+    def __init__(
+        self, body: list[nn.Module], pool: str, data: Signature, *, width: int, places: bool
+    ) -> None:
         super().__init__()
         assert data.vocabulary is not None
         self.pool = pool
         self.tokens = nn.Embedding(data.vocabulary, width)
-        self.places = nn.Parameter(0.02 * torch.randn(data.input_shape[0], width))
+        length = data.input_shape[0]
+        self.places = nn.Parameter(0.02 * torch.randn(length, width)) if places else None
+        self.first = nn.LayerNorm(width)  # a hypernetwork writes embeddings of another size
         self.body = nn.ModuleList(body)
         self.cells = [f"body.{index}" for index in range(len(body))]
         self.norm = nn.LayerNorm(width)
@@ -87,7 +93,10 @@ class TextNetwork(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (B, K) of tokens (B, L), 0 where a text has ended."""
         there = tokens.ne(0).unsqueeze(2).to(torch.float32)  # (B, L, 1)
-        x = (self.tokens(tokens) + self.places) * there
+        x = self.tokens(tokens)
+        if self.places is not None:
+            x = x + self.places
+        x = self.first(x) * there
         for layer in self.body:
             x = layer(x, there)
         x = self.norm(x)
