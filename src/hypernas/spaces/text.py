@@ -73,7 +73,7 @@ def _hidden(choose: Chooser, layer: int) -> int:
 
 
 class TextNetwork(nn.Module):
-    """Embeddings of tokens, perhaps of places, layers, a pool over the text, a linear classifier."""
+    """Embeddings of tokens and perhaps of places, layers, a pool over the text, a classifier."""
 
     def __init__(
         self, body: list[nn.Module], pool: str, data: Signature, *, width: int, places: bool
