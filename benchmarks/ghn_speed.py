@@ -190,11 +190,12 @@ def candidates(network: str) -> Candidates:
 def resnet_row(what: str, hypernet: str, side: int, repeats: int) -> Row:
     """Time how all parameters of a new ResNet-50 are written, module in, module out."""
     made = hypernets.make(hypernet)
-    seconds, distinct = [], ""
+    seconds = []
     for _ in range(repeats + 1):
-        module = resnet50(CLASSES[side], small=side < 64)
-        example = torch.zeros(1, 3, side, side)
-        seconds.append(cpu(lambda m=module, x=example: hypernas.initialise(m, made, x)))
+        module, told = resnet50(CLASSES[side], small=side < 64), []
+        given = module, made, torch.zeros(1, 3, side, side)
+        seconds.append(cpu(lambda g=given, t=told: t.append(hypernas.initialise(*g))))
+        assert told[0].share == 1.0, told[0]
     filters = module.stages[-1][-1].third.weight.detach().flatten(1)
     assert len(filters.unique(dim=0)) == len(filters), "there are copies among the filters"
     distinct = f"{len(filters)} distinct filters of 2,048"
