@@ -1,7 +1,6 @@
-"""Writes docstrings.jsonl: real texts with a topic each, from packages that hypernas needs anyway.
+"""Writes real texts with a topic each: what public functions of a few packages say of themselves.
 
-Each text is what a public function, class or method of a package says of itself, without its code
-examples; the label is the package. Names of the packages are blanked, or they would tell.
+Code examples are left out, and the packages' names blanked, or they would tell.
 
     python examples/docstrings.py docstrings.jsonl
     hypernas run docstrings.jsonl --space text
@@ -17,16 +16,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGES = {
-    "numpy": "arrays",
-    "scipy": "science",
-    "sklearn": "learning",
-    "torch": "networks",
-    "optuna": "studies",
-}
+PACKAGES = {"numpy": "arrays", "scipy": "science", "sklearn": "learning"}
+PACKAGES |= {"torch": "networks", "optuna": "studies"}
+BLANKED = [*PACKAGES, "plotly.graph_objects", "pytorch"]
 LEAST_WORDS = 12
-MOST = 600
-"""texts of a package, in the order of their names"""
+MOST = 600  # texts of a package, in the order of their names
 
 
 def modules(package: str) -> Iterator[object]:
@@ -49,7 +43,7 @@ def texts(package: str) -> list[str]:
             if name.startswith("_") or not callable(item) or not whose.startswith(own):
                 continue
             prose = re.split(r">>>|\.\. code|::\n|Examples?:?\n", inspect.getdoc(item) or "")[0]
-            plain = " ".join(re.sub("|".join([*PACKAGES, "pytorch"]), " ", prose).split())
+            plain = " ".join(re.sub("|".join(BLANKED), " ", prose).split())
             if len(plain.split()) >= LEAST_WORDS:
                 found.setdefault(plain, name)
     return sorted(found, key=lambda text: (found[text], text))[:MOST]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hypernas.results import Network, Training, Verdict
 from hypernas.trust import points, verdict
@@ -139,6 +140,31 @@ def test_fewer_test_images_widen_the_interval():
     )
     for (_, low, high), (_, lower, higher) in zip(wide, narrow, strict=True):
         assert high - low > 1.5 * (higher - lower)
+
+
+def test_a_measure_that_is_no_share_brings_its_own_deviation():
+    """The size of the split then says nothing: what resampled examples gave counts instead."""
+
+    def measured(found: Network, deviation: float) -> Network:
+        seeds = [replace(training, test_deviation=deviation) for training in found.seeds]
+        return replace(found, seeds=seeds)
+
+    wide, narrow = (
+        differences(
+            verdict(
+                [measured(n, deviation) for n in group(0.91)],
+                [measured(n, deviation) for n in group(0.9, first=50)],
+                measured(big(0.9), deviation),
+                test_examples=20,
+            )
+        )
+        for deviation in (0.02, 0.0)
+    )
+    for (_, low, high), (_, lower, higher) in zip(wide, narrow, strict=True):
+        assert high - low > 1.5 * (higher - lower)
+    plain = differences(verdict(group(0.91), group(0.9, first=50), big(0.9), test_examples=20))
+    for (_, low, high), (_, lower, higher) in zip(plain, wide, strict=True):
+        assert high - low > 1.5 * (higher - lower)  # a binomial of 20 is wider than either
 
 
 def test_fewer_networks_widen_the_interval():
