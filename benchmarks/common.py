@@ -56,6 +56,15 @@ def write(script: Path, rows: list[Row], *, suffix: str = "") -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
 
 
+def resident(which: str) -> float:
+    """Return this process's resident memory in MB: ``VmRSS`` now, ``VmHWM`` at its highest.
+
+    ``ru_maxrss`` would begin with that of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
+
+
 def commit() -> str:
     """Return the commit that runs, marked where the tree has changes."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]

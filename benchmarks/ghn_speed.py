@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from common import Row, write
+from common import Row, resident, write
 from overhead import DATA, Bench, cpu, spread
 from plain_resnet import resnet50
 from torch import Tensor, nn
@@ -232,15 +232,6 @@ def predicted_memory() -> str:
     used = resident("VmHWM") - before
     nodes = len(operators(candidate, most=1, flat=True))
     return f"{used} {nodes} {sum(tensor.numel() for tensor in weights.values())}"
-
-
-def resident(which: str) -> float:
-    """Return this process's resident memory in MB: ``VmRSS`` now, ``VmHWM`` at its highest.
-
-    ``ru_maxrss`` would begin with that of the process that started this one.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
 
 
 def _long(choose: object, data: object) -> nn.Module:

@@ -10,13 +10,12 @@ before the first one.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
-from common import Row, write
+from common import Row, resident, write
 from smash_speed import Bench
 
 VERSIONS = ("ours", "free", "plain")
@@ -64,10 +63,11 @@ def measured(setting: str, version: str, architectures: int) -> float:
         "free": [bench._free(candidate, s) for s, candidate in enumerate(bench.met)],
         "plain": [lambda s=s: bench._plain(s) for s in range(architectures)],
     }
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     for step in steps[version]:
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return resident("VmHWM") - before
 
 
 if __name__ == "__main__":

@@ -242,7 +242,8 @@ class SMASH(Hypernet):
         """Say whether a convolution of an op is generated."""
         share = _share(self.generated)
         if share is not None:
-            return what == "mix" and int((number + 1) * share) > int(number * share)
+            before, after = (round(ops * share, 9) // 1 for ops in (number, number + 1))
+            return what == "mix" and after > before
         return self.generated == "all" or what in self.generated.split(",")
 
     def _key(self, parameter: Parameter) -> str:

@@ -156,8 +156,9 @@ def written(how: str, bank: Tensor, piece: Tensor, writers: int) -> Tensor:
     """Return what a bank holds after ``piece`` is written into it.
 
     Args:
-        how: ``add``; ``mean`` of all ``writers`` so far and this one (FractalNet's join); or
-            ``multiply`` by twice the sigmoid, which neither explodes nor, at 0, changes anything.
+        how: ``add``; ``mean`` (FractalNet's join), in which what is there counts as often as it was
+            written, however; or ``multiply`` by twice the sigmoid, which neither explodes nor, at
+            0, changes anything.
         bank: what it holds.
         piece: what is written.
         writers: how often it was written.
