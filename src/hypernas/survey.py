@@ -130,7 +130,8 @@ def biggest(candidates: Candidates, known: Survey, limits: Limits, *, seed: int)
     """Return the biggest candidate that fits: most params, then MACs.
 
     Starts from the biggest of the survey and climbs: a small change that is bigger and fits is
-    kept, until 200 changes in a row are not, or 1,000 were tried.
+    kept, until 200 changes in a row are not, or as many were tried as the survey drew, from 300 to
+    1,000.
     """
 
     def size(candidate: Any) -> tuple[int, int]:
@@ -140,7 +141,7 @@ def biggest(candidates: Candidates, known: Survey, limits: Limits, *, seed: int)
     best = candidates.of(max(fitting, key=size).choices)
     generator = rng(seed, "biggest")
     since = 0
-    for _ in range(MOST_CHANGES):
+    for _ in range(min(MOST_CHANGES, max(LEAST_DRAWS, len(known.drawn)))):
         tried = _changed(candidates, best, generator)
         better = limits.admit(tried.params, tried.macs) and size(tried) > size(best)
         best, since = (tried, 0) if better else (best, since + 1)
