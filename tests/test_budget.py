@@ -170,3 +170,9 @@ def test_clock_leaves_the_first_run_out() -> None:
     done: list[int] = []
     assert clock(done.append, range(3)) >= 0
     assert done == [0, 0, 1, 2]
+
+
+def test_clock_stops_when_it_has_seen_enough() -> None:
+    done: list[int] = []
+    assert clock(done.append, range(1000), enough=0) >= 0
+    assert done == [0, 0]

@@ -155,10 +155,18 @@ def _whole(value: float) -> int:
     return int(value + 1e-9)
 
 
-def clock(work: Callable[[int], object], repeats: Sequence[int]) -> float:
-    """Return the mean wall-clock seconds of ``work`` over ``repeats``, one run before them."""
+def clock(
+    work: Callable[[int], object], repeats: Sequence[int], *, enough: float = math.inf
+) -> float:
+    """Return the mean wall-clock seconds of ``work`` over ``repeats``, one run before them.
+
+    After ``enough`` seconds the runs that were done must do.
+    """
     work(repeats[0])
-    began = time.perf_counter()
-    for number in repeats:
+    began, passed = time.perf_counter(), 0.0
+    for done, number in enumerate(repeats, start=1):
         work(number)
-    return (time.perf_counter() - began) / len(repeats)
+        passed = time.perf_counter() - began
+        if passed >= enough:
+            break
+    return passed / done

@@ -19,7 +19,7 @@ from hypernas.errors import ConfigError
 from hypernas.randomness import rng
 from hypernas.results import Limits, Struct
 
-LEAST_DRAWS = 300
+LEAST_DRAWS = 100
 MOST_CHANGES = 1000
 """changes that are tried in search of the biggest network; spaces of hundreds of choices would
 find bigger ones for hours"""
@@ -113,7 +113,7 @@ def survey(
         candidates: makes them.
         seed: of the draws.
         draws: how many.
-        seconds: time after which fewer must do, yet at least 300.
+        seconds: time after which fewer must do, yet at least LEAST_DRAWS.
         progress: told how far it is.
     """
     drawn: list[Surveyed] = []
@@ -130,8 +130,8 @@ def biggest(candidates: Candidates, known: Survey, limits: Limits, *, seed: int)
     """Return the biggest candidate that fits: most params, then MACs.
 
     Starts from the biggest of the survey and climbs: a small change that is bigger and fits is
-    kept, until 200 changes in a row are not, or as many were tried as the survey drew, from 300 to
-    1,000.
+    kept, until 200 changes in a row are not, or as many were tried as the survey drew, at most
+    MOST_CHANGES.
     """
 
     def size(candidate: Any) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from hypernas.training import Trainer
 from hypernas.workplace import Workplace
 
 FIT_STEPS = 12
+ENOUGH = 4.0
+"""seconds after which fewer steps must do"""
 STEPS = 1000
 """of the fit that the timed steps are part of"""
 NETWORKS = 4
@@ -60,7 +62,7 @@ def step_cost(
     Args:
         place: has the space, its survey and the data.
         hypernet: is trained a little.
-        repeats: steps over which the mean is taken.
+        repeats: steps over which the mean is taken, fewer where they take long.
     """
     work = place.fit(hypernet, steps=STEPS)
     work.step = math.ceil(place.fit_recipe.anneal * STEPS)  # eased steps would cost too little
@@ -68,7 +70,8 @@ def step_cost(
     taken = []
     for threads in tried:
         place.threads(threads)
-        taken.append((clock(lambda _: work.advance(), range(repeats)), threads))
+        cost = clock(lambda _: work.advance(), range(repeats), enough=ENOUGH)
+        taken.append((cost, threads))
     return min(taken)
 
 
