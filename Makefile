@@ -22,7 +22,7 @@ run: env
 	$(BIN)/hypernas run digits --minutes 3 --out runs/digits
 
 test: env check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: env
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow

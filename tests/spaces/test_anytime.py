@@ -54,6 +54,12 @@ def test_every_size_and_option(
     assert [graph.nodes[output].shape for output in graph.outputs] == [(3,)] * len(found)
 
 
+def test_an_early_exit_may_cost_more_than_the_one_behind_all_nodes() -> None:
+    candidate, network = drawn(9517166, 5, nodes=[2], scales=3, exits=1.0, stem_stride=2, width=2)
+    assert candidate.exit_macs == (514, 516)
+    assert len(outputs_of(network, torch.randn(2, 2, 5, 5))) == 2
+
+
 def test_exits_are_ordered_by_what_they_cost() -> None:
     most = 0
     for seed in range(12):

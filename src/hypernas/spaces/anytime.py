@@ -124,7 +124,8 @@ class Network(nn.Module):
                 before, last = last, build.join(loose, min(number + 1, scales - 1))
         self.steps = nn.ModuleList(build.steps)
         self.inputs = build.inputs
-        self.read = [*sorted(early, key=lambda v: (build.cost(v, data.outputs), v)), loose]
+        # its classifier can make an early exit cost more than the one behind all nodes
+        self.read = sorted([*sorted(early), loose], key=lambda v: build.cost(v, data.outputs))
         self.exits = nn.ModuleList(
             Exit([build.shape(value)[0] for value in values], data.outputs) for values in self.read
         )
