@@ -274,3 +274,24 @@ def test_exits_cost_what_they_depend_on_and_stand_in_that_order() -> None:
     x = torch.randn(3, *SIGNATURE.input_shape)
     torch.testing.assert_close(network.predict(x, budget=150), network(x)[0])
     torch.testing.assert_close(network.predict(x), network(x)[1])
+
+
+class Again(nn.Module):
+    """The first of two exits stands there again, as it is or cast to the type that it has."""
+
+    def __init__(self, *, cast: bool) -> None:
+        super().__init__()
+        self.exits, self.cast = Exits(5, dear_first=False), cast
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        cheap, dear = self.exits(x)
+        return (cheap, cheap.float(), dear) if self.cast else (cheap, dear, cheap)
+
+
+@pytest.mark.parametrize(("cast", "number"), [(True, 2), (False, 3)])
+def test_an_exit_that_stands_there_twice_is_refused(cast: bool, number: int) -> None:
+    space = Space("again", lambda choose, data: Again(cast=choose("cast", [cast])))
+    candidate = Candidates(space, SIGNATURE).draw(random.Random(0))
+    assert len(candidate.graph.outputs) == 3
+    with pytest.raises(SpaceError, match=f"exits 1 and {number} of the module's 3 are results of"):
+        candidate.exit_macs  # noqa: B018

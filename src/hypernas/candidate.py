@@ -69,9 +69,15 @@ class Candidate:
         """The same of what each exit depends on, in the order of the exits.
 
         Raises:
-            SpaceError: the exits are not in the order of these.
+            SpaceError: the exits are not in the order of these, or two are one and the same.
         """
-        found = self.graph.exit_macs
+        outputs, found = self.graph.outputs, self.graph.exit_macs
+        if len(set(outputs)) < len(outputs):
+            twice = next(i for i, output in enumerate(outputs) if output in outputs[:i])
+            raise SpaceError(
+                f"exits {outputs.index(outputs[twice]) + 1} and {twice + 1} of the module's "
+                f"{len(outputs)} are results of the same operation; return each exit once"
+            )
         if list(found) != sorted(found):
             raise SpaceError(
                 f"the module's exits cost {list(found)} MACs, in this order; return the cheapest "

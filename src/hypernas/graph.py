@@ -129,7 +129,8 @@ class Graph:
 
     Attributes:
         nodes: every node comes after its inputs; the first ones are the module's inputs.
-        outputs: positions of the nodes whose values the module returns.
+        outputs: positions of the nodes whose values the module returns, in that order; a value that
+            it returns twice stands there twice.
         unwritten: names of the module's parameters that no node owns.
         dead: number of operations of the module that cannot reach its output.
         reader: how it was read: followed by ``torch.fx``, or by a ``run`` on an example.

@@ -206,7 +206,7 @@ class Listing:
         Raises:
             GraphError: no tensor in it depends on what was listed.
         """
-        outputs = tuple(dict.fromkeys(value.node for value in found(result, Value)))
+        outputs = tuple(value.node for value in found(result, Value))
         if not outputs:
             raise GraphError(f"{type(self.module).__name__} returns no tensor")
         return _live_part(self.nodes, outputs, self.mutating, self.names.values())
