@@ -35,7 +35,6 @@ from hypernas.fitting import RECIPES, fit
 from hypernas.hypernets import Hypernet, Weights
 from hypernas.randomness import derived_seed, rng
 from hypernas.scoring import Score, Scorer
-from hypernas.survey import survey
 from hypernas.training import Trainer
 from hypernas.workplace import Workplace
 
@@ -45,6 +44,15 @@ SIGNALS: dict[str, tuple[dict[str, Any], str]] = {
     "ghn": ({"hypernet": "ghn"}, "cells share message passing and hear the one before; 2 rounds"),
     "ghn2": ({"hypernet": "ghn2"}, "virtual edges, shapes, a deep decoder"),
     "ghn3": ({"hypernet": "ghn3"}, "a transformer over the graph"),
+    "no norms": (
+        {"hypernet": "ghn", "hypernet_options": {"norms": False}},
+        "scales and shifts of norms are not written",
+    ),
+    "re-estimated": (
+        {"hypernet": "ghn", "statistics": "reestimated"},
+        "the same fit; norms by statistics of the fit split",
+    ),
+    "distilled": ({"hypernet": "ghn"}, "from the best network of --teacher"),
     # what the graph hypernetworks paper takes away, for tables of cells
     **{
         f"stacking {name}": ({"hypernet": "ghn", "hypernet_options": {"stacking": name}}, note)
@@ -101,6 +109,8 @@ SIGNALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "bf16": (SMASH | {"precision": "bf16"}, "networks in bfloat16"),
 }
+SAME_FIT = {"re-estimated": "ghn"}
+"""signals that only score otherwise than another"""
 OTHERS = 16
 """architectures whose encodings stand in for a network's own"""
 RESAMPLINGS = 2000
@@ -135,9 +145,12 @@ def main() -> None:
     parser.add_argument("--sgd-steps", nargs="*", type=int, default=[10, 100, 200, 1000])
     parser.add_argument("--images", type=int, default=1000, help="validation images of a score")
     parser.add_argument("--seeds", type=int, default=1, help="fits, or trainings for sgd")
+    parser.add_argument("--teacher", help="a finished run, for the signal distilled")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--work", type=Path, default=Path("runs/correlation"))
     given = parser.parse_args()
+    if "distilled" in given.signals and not given.teacher:
+        parser.error("the signal distilled needs --teacher RUN")
     torch.set_num_threads(1)
     bench = Bench(*read(given.table), given)
     rows = bench.size_rows()
@@ -185,6 +198,8 @@ class Bench:
         """Compare ordinary training for some steps."""
         total = self.epochs * self.table.train_batches.batches_per_epoch
         steps = [count for count in self.given.sgd_steps if count < total]
+        for count in {*self.given.sgd_steps} - {*steps}:
+            print(f"sgd {count} is left out: the whole training has {total} steps")
         found = [self._trained(seed, steps) for seed in range(1, self.given.seeds + 1)]
         rows = []
         for place, count in enumerate(steps):
@@ -259,24 +274,23 @@ class Bench:
             "score_images": given.images,
             "seed": seed,
         } | SIGNALS[name][0]
+        if name == "distilled":
+            settings["teacher"] = given.teacher
         config: Config = msgspec.structs.replace(self.table.config, **settings)
         place = Workplace(self.table.folder, config)
         place.splits, place.data = self.table.splits, self.table.data
-        place.survey = survey(place.candidates, seed=seed, draws=50)
+        place.look(50)
         return place
 
     def _fitted(self, place: Workplace, name: str) -> tuple[Hypernet, float]:
         """Return the fitted hypernetwork and the CPU seconds that this took."""
         given, config = self.given, place.config
-        what = [name, given.steps, given.batch, given.recipe, config.seed]
+        what = [SAME_FIT.get(name, name), given.steps, given.batch, given.recipe, config.seed]
         folder = place.folder / "-".join(map(str, what)).replace(" ", "-")
         hypernet = place.new_hypernet()
         work = place.fit(hypernet, given.steps)
-        began, path = time.process_time(), folder / "cost.json"
         fit(work, folder, place.scorer(hypernet))
-        if not path.exists():
-            write_json(path, time.process_time() - began)
-        return hypernet.eval(), read_json(path)
+        return hypernet.eval(), work.seconds
 
     def _scored(self, name: str, fits: Sequence[Sequence[Score]], note: str) -> list[Row]:
         values = np.array([[score.score for score in scores] for scores in fits])

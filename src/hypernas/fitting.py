@@ -97,6 +97,7 @@ class Fit:
         task: judges outputs.
         options: counts and rates.
         teacher: a trained network that candidates are to be like.
+        seconds: CPU seconds of the steps so far, those before a checkpoint as well.
     """
 
     hypernet: Hypernet
@@ -118,6 +119,7 @@ class Fit:
         self._group()
         self.step = 0
         self.skipped = 0
+        self.seconds = 0.0
 
     def advance(self) -> float:
         """Do one step; return its loss, or NaN where the step was left out.
@@ -190,7 +192,8 @@ class Fit:
             tensors |= {f"optimiser/{key}/{names[parameter]}": v for key, v in memory.items()}
         # the file does not keep the order, on which the last bits of the gradient's norm depend
         order = list(state)
-        write_tensors(path, tensors, {"step": self.step, "skipped": self.skipped, "order": order})
+        counted = {"step": self.step, "skipped": self.skipped, "seconds": self.seconds}
+        write_tensors(path, tensors, counted | {"order": order})
 
     def load(self, path: Path) -> None:
         """Go on from what :meth:`save` wrote."""
@@ -205,6 +208,7 @@ class Fit:
                 moved = value if what == "step" else value.to(named[name].device)
                 self.optimiser.state[named[name]][what] = moved
         self.step, self.skipped = metadata["step"], metadata["skipped"]
+        self.seconds = metadata["seconds"]
 
 
 def _enlarged(state: Tensor, parameter: Tensor) -> Tensor:
@@ -257,7 +261,9 @@ def fit(
     every = max(1, total // RECORDS)
     check = every * max(1, RECORDS // CHECKS)
     while work.step < total:
+        began = time.process_time()
         losses.append(work.advance())
+        work.seconds += time.process_time() - began
         progress(work.step, total, f"loss {losses[-1]:.3f}")
         if work.step % every == 0 or work.step == total:
             finite = [loss for loss in losses if math.isfinite(loss)]

@@ -1,0 +1,58 @@
+"""The commands of ``benchmarks/`` that others build on, at the smallest size."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+CELL = ["--space", "cell", "--set", "width=4", "cells=2", "nodes=6"]
+BANKS = ["--space", "memory-bank", "--set", "preset=tiny"]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The modules ``ground_truth`` and ``correlation``, which write to a folder of the test."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import correlation
+    import ground_truth
+
+    monkeypatch.setattr(ground_truth, "TABLES", tmp_path / "truth")
+    monkeypatch.setattr(correlation, "RESAMPLINGS", 5)
+    monkeypatch.setattr(correlation, "scatter", lambda *_: None)
+    return ground_truth, correlation
+
+
+@pytest.mark.slow  # 2 minutes
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
+@pytest.mark.parametrize("space", [CELL, BANKS], ids=["cell", "memory-bank"])
+def test_every_signal_is_measured(
+    space: list[str],
+    benchmarks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ground_truth, correlation = benchmarks
+    names = [
+        name
+        for name, (settings, _) in correlation.SIGNALS.items()
+        if (settings["hypernet"] == "smash") is (space is BANKS) and name != "distilled"
+    ]
+    arguments = ["digits", "--table", "t", *space, "--architectures", "5", "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", ["ground_truth.py", *arguments, "--examples", "400"])
+    ground_truth.main()
+    written: list[Any] = []
+    monkeypatch.setattr(correlation, "write", lambda _, rows, suffix: written.append(rows))
+    work = ["--work", str(tmp_path / "work"), "--steps", "2", "--batch", "8", "--images", "40"]
+    more = ["--sgd-steps", "1", "9", "--seeds", "2"]
+    monkeypatch.setattr(
+        sys, "argv", ["correlation.py", "t", *work, *more, "--signals", "sgd", *names]
+    )
+    correlation.main()
+    assert "sgd 9 is left out" in capsys.readouterr().out
+    measured = {row.what for row in written[-1]}
+    assert {f"{name}: tau" for name in ["sgd 1", "params alone", *names]} <= measured
