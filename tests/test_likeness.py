@@ -11,6 +11,7 @@ from families import OWN
 from torch import nn
 
 from hypernas.candidate import Candidates
+from hypernas.errors import ConfigError
 from hypernas.likeness import NAMES, SLACK, Likeness, figures
 from hypernas.reading import graph_of
 from hypernas.spaces import find
@@ -51,6 +52,24 @@ def test_a_training_graph_is_no_distance_away_and_has_one_nearest_other(like: Li
     assert pair.usual == pytest.approx(pair.between(graph, other))
     assert pair.between(graph, other) == pair.between(other, graph) > 0
     assert like.limit == SLACK * like.usual > 0
+
+
+def test_graphs_that_are_all_the_same_allow_what_hardly_differs() -> None:
+    def mlp(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2))
+
+    same, near, far = (graph_of(mlp(width), torch.zeros(1, 4)) for width in (64, 72, 640))
+    like = Likeness([same] * 3)
+    assert like.usual == 0
+    assert like.limit == SLACK
+    assert like.distance(same) < like.distance(near) < like.limit < like.distance(far)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_graph_says_nothing(count: int) -> None:
+    graph = graph_of(nn.Linear(4, 2), torch.zeros(1, 4))
+    with pytest.raises(ConfigError, match=rf"^{count} training graph .* larger --survey"):
+        Likeness([graph] * count)
 
 
 def test_other_draws_of_the_space_are_like_it(made: Candidates, like: Likeness) -> None:

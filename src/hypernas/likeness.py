@@ -4,7 +4,7 @@ A graph is described by the shares of its kinds of operations, of its kernels an
 convolutions, and by the logarithms of its operations with weights, its depth, its widest result,
 its parameters and its MACs. Each figure is divided by its deviation over the training graphs, and
 the distance is Euclid's. A network is like the training graphs when its distance to the nearest
-one is not beyond what these have among themselves.
+one is not far beyond what these have among themselves.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from functools import cached_property
 
 import numpy as np
 
+from hypernas.errors import ConfigError
 from hypernas.graph import KINDS, Graph
 
 LEAST_SHARE, LEAST_OCTAVES = 0.03, 0.5
 """deviations are at least these: of shares, and of logarithms to base 2"""
 SLACK = 1.5
 """a network may be so much farther from the training graphs than the loneliest of them"""
+LEAST_USUAL = 1.0
+"""training graphs that hardly differ count as so far apart: one deviation in one figure"""
 SILENT = ("input", "parameter", "constant", "identity", "dropout")
 """kinds that are no operations"""
 SIDES = (1, 3, 5, 7)
@@ -55,9 +58,17 @@ class Likeness:
 
     Args:
         graphs: at least two, such as a hypernetwork met while it was fitted.
+
+    Raises:
+        ConfigError: there are fewer.
     """
 
     def __init__(self, graphs: Sequence[Graph]) -> None:
+        if len(graphs) < 2:
+            raise ConfigError(
+                f"{len(graphs)} training graph says nothing of what is like the training graphs; "
+                "at least 2 are needed: make a run with a larger --survey"
+            )
         self.known = np.stack([figures(graph) for graph in graphs])
         least = [LEAST_SHARE] * len(_SHARES) + [LEAST_OCTAVES] * len(_SIZES)
         self.scale = np.maximum(self.known.std(axis=0), least)
@@ -79,7 +90,7 @@ class Likeness:
     @property
     def limit(self) -> float:
         """The distance beyond which a graph is like none of the training graphs."""
-        return SLACK * self.usual
+        return SLACK * max(self.usual, LEAST_USUAL)
 
     def strangest(self, graph: Graph, count: int = 2) -> list[str]:
         """Say in which figures a graph is farthest from the nearest training graph."""
