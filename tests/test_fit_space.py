@@ -142,6 +142,21 @@ def test_a_table_is_refused_where_some_would_never_be_fitted(tmp_path: Path) -> 
     require_readable(surveyed(tmp_path, fit_options={"dropout": 0.1}, **settings))
 
 
+@pytest.mark.parametrize("stacking", ["own", "own-passed", "position"])
+def test_cells_whose_own_networks_would_never_be_fitted_are_refused(
+    tmp_path: Path, stacking: str
+) -> None:
+    settings = {"hypernet_options": {"stacking": stacking}, "fit_options": {"cells": 2}}
+    small = {"nodes": 2, "width": 4}
+    words = r"cells=2: hypernetwork 'ghn' would never fit .*--hypernet-set stacking=passed"
+    with pytest.raises(ConfigError, match=words) as refused:
+        require_readable(surveyed(tmp_path, options={"cells": 4, **small}, **settings))
+    assert "\n" not in str(refused.value)
+    require_readable(surveyed(tmp_path, options={"cells": 1, **small}, **settings))
+    settings["hypernet_options"] = {"stacking": "passed"}
+    require_readable(surveyed(tmp_path, options={"cells": 4, **small}, **settings))
+
+
 def test_smash_reads_other_depths_but_no_other_layout(tmp_path: Path) -> None:
     tiny = {"preset": "tiny", "depth": 1, "width": 2}
     settings = {"space": "memory-bank", "hypernet": "smash", "options": tiny}

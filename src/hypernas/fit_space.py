@@ -21,8 +21,9 @@ CHANCE = 0.15
 def require_readable(place: Workplace) -> None:
     """Refuse options of the fit from which too little is learned for the search.
 
-    A hypernetwork that looks weights up by name is given what fitting would meet; what candidates
-    of the search then lack, and would not lack had it met their own space, is never fitted.
+    A hypernetwork is given what fitting would meet; what candidates of the search then lack
+    (weights that are looked up by name, networks that belong to one cell), and would not lack had
+    it met their own space, is never fitted.
 
     Args:
         place: with both surveys.
@@ -41,10 +42,11 @@ def require_readable(place: Workplace) -> None:
         return
     usual = _lacking(place, place.candidates, drawn[:-count], searched)
     if len(lacking) > len(usual) + CHANCE * len(searched):
+        name = place.config.hypernet
+        other = "--hypernet-set stacking=passed" if name == "ghn" else "--hypernet ghn"
         raise ConfigError(
-            f"--fit-set {in_words(options)}: hypernetwork {place.config.hypernet!r} would never "
-            f"fit {lacking[0]}, which candidates of the search have; "
-            "give other options, or --hypernet ghn"
+            f"--fit-set {in_words(options)}: hypernetwork {name!r} would never fit {lacking[0]}, "
+            f"which candidates of the search have; give other options, or {other}"
         )
 
 

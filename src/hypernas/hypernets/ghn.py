@@ -8,12 +8,13 @@ candidates pass at once; every piece of a weight has coordinates of its own, so 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from hypernas.candidate import Candidate
 from hypernas.errors import ConfigError
 from hypernas.hypernets import layout, operators
 from hypernas.hypernets.decoder import PerKind, Pieces
@@ -77,6 +78,21 @@ class GHN(GraphHypernet):
         )
         make = lambda: Pieces(state, hidden, depth)  # noqa: E731
         self.decoder = make() if mlp == "shared" else PerKind(make)
+
+    def prepare(
+        self, candidates: Sequence[Candidate]
+    ) -> list[tuple[nn.Parameter | None, nn.Parameter]]:
+        """Remember how many segments were met; nothing grows."""
+        if self.propagation.met is not None:
+            self.propagation.met.clamp_(min=max(c.graph.segments for c in candidates))
+        return []
+
+    def untrained(self, candidate: Candidate) -> list[str]:
+        met = self.propagation.met
+        if met is None or candidate.graph.segments <= met:
+            return []
+        beyond = [node for node in candidate.graph.nodes if node.segment >= met]
+        return list(dict.fromkeys(p.name for node in beyond for p in node.parameters))
 
     def reads(self) -> Hashable:
         return self.passing

@@ -39,7 +39,13 @@ class Propagation(nn.Module):
         news: what operators that are fed from outside their segment hear besides: the mean state of
             the segment before, a learned vector for the segment's position, or nothing.
         networks: 1 for networks that all segments share, else how many segments have their own.
+
+    Attributes:
+        met: with positions or networks of their own, the most segments of a candidate that was
+            fitted, int64 (); those beyond were never trained. Else None: all segments share all.
     """
+
+    met: Tensor | None
 
     def __init__(
         self,
@@ -61,6 +67,8 @@ class Propagation(nn.Module):
         self.positions = None
         if news == "position":
             self.positions = nn.Parameter(torch.randn(POSITIONS, state))
+        own = self.positions is not None or networks > 1
+        self.register_buffer("met", torch.zeros((), dtype=torch.int64) if own else None)
 
     def forward(self, states: Tensor, segments: list[Segment]) -> Tensor:
         """Return the states (N, D) after all rounds in all segments.
@@ -85,8 +93,7 @@ class Propagation(nn.Module):
 
     def _require_few(self, segments: list[Segment]) -> None:
         """Refuse more segments than there are positions or networks of their own."""
-        own = self.positions is not None or len(self.networks) > 1
-        if own and len(segments) > POSITIONS:
+        if self.met is not None and len(segments) > POSITIONS:
             raise ConfigError(
                 f"a candidate has {len(segments)} cells and stretches between, and {POSITIONS} "
                 "can have a position or networks of their own; give --hypernet-set stacking=passed"
