@@ -53,7 +53,7 @@ def main() -> None:
     rows = [_row(f"found on {given.source}", result.transferred)]
     if result.native is not None:
         rows.append(_row(f"found on {given.target}", result.native))
-    rows += [_row(f"random {i}", network) for i, network in enumerate(result.random)]
+    rows += [_row(f"random {i}", network) for i, network in enumerate(result.random, start=1)]
     rows[0].note += f"; {result.text}"
     write(Path(__file__), rows)
 
