@@ -28,7 +28,7 @@ from hypernas.tracing import follow
 
 
 def both_ways(module: nn.Module, *example: Tensor) -> list[Graph]:
-    with untouched(module, module.buffers()):
+    with untouched(module):
         return [
             follow(Listing(module), tuple(map(result_of, example)), {}),
             record(Listing(module), example, {}),

@@ -163,10 +163,8 @@ def clock(
     After ``enough`` seconds the runs that were done must do.
     """
     work(repeats[0])
-    began, passed = time.perf_counter(), 0.0
-    for done, number in enumerate(repeats, start=1):
-        work(number)
-        passed = time.perf_counter() - began
-        if passed >= enough:
-            break
+    began, passed, done = time.perf_counter(), 0.0, 0
+    while done < len(repeats) and passed < enough:
+        work(repeats[done])
+        passed, done = time.perf_counter() - began, done + 1
     return passed / done
