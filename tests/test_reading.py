@@ -44,7 +44,9 @@ def without_names_of_functions(graph: Graph, module: nn.Module) -> tuple[Any, ..
     return nodes, graph.outputs, graph.unwritten, graph.dead
 
 
-@pytest.mark.parametrize(("make", "shapes"), [row[:2] for row in TEN], ids=lambda x: getattr(x, "__name__", str(x)))
+@pytest.mark.parametrize(
+    ("make", "shapes"), [row[:2] for row in TEN], ids=lambda x: getattr(x, "__name__", str(x))
+)
 def test_ten_modules_give_equal_graphs_both_ways(make: Any, shapes: Any) -> None:
     module = make()
     followed, run = both_ways(module, *(torch.randn(2, *shape) for shape in shapes))
