@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from typing import Any
@@ -20,7 +21,7 @@ from hypernas.errors import GraphError
 from hypernas.graph import Graph, Node
 from hypernas.listing import Listing
 from hypernas.operations import result_of
-from hypernas.reading import graph_of
+from hypernas.reading import graph_of, read
 from hypernas.recording import record, untouched
 from hypernas.spaces import find
 from hypernas.tasks import Signature
@@ -288,6 +289,78 @@ def test_reading_leaves_no_trace(follow: bool, training: bool) -> None:
     assert torch.equal(example, image)
 
 
+class Thing:
+    """An object of a class that nobody here knows."""
+
+    count = 0
+
+
+class Hoarder(nn.Module):
+    """Its forward changes what its attributes hold, at any depth."""
+
+    def __init__(self, follow: bool) -> None:
+        super().__init__()
+        self.fc, self.follow = nn.Linear(4, 2), follow
+        self.nested = {"a": [], "b": {"c": [[1]]}}
+        self.lists, self.pair = [[], [deque([1], 1)]], ([1], {2})
+        self.names, self.last, self.tally = {"a"}, deque([1, 2], 3), Counter("aab")
+        self.order = OrderedDict(a=1, b=2)
+        self.plain, self.within = torch.ones(2), [{"t": torch.ones(2)}]
+        self.thing = Thing()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.follow and bool(x.sum() == torch.inf):
+            return x
+        self.nested["a"].append(1)
+        self.nested["b"]["c"][0].append(2)
+        self.lists[0].append(3)
+        self.lists[1][0].append(4)
+        self.pair[0].append(5)
+        self.pair[1].add(6)
+        self.names.clear()
+        self.last.extend([7, 8, 9])
+        self.tally["a"] += 1
+        self.order.move_to_end("a")
+        self.plain += 1
+        self.within[0]["t"].zero_()
+        self.thing.count += 1
+        return self.fc(x)
+
+
+@pytest.mark.parametrize("follow", [True, False], ids=["fx", "run"])
+def test_what_attributes_hold_is_put_back_at_any_depth(follow: bool) -> None:
+    module = Hoarder(follow)
+    names = ("nested", "lists", "pair", "names", "last", "tally", "order", "plain", "within")
+    inner = module.nested["b"]["c"][0], module.lists[1][0], module.plain
+    before = {name: repr(getattr(module, name)) for name in names}
+    assert graph_of(module, torch.ones(1, 4)).reader == ("torch.fx" if follow else "run")
+    assert {name: repr(getattr(module, name)) for name in names} == before
+    assert list(module.order) == ["a", "b"]
+    assert inner[0] is module.nested["b"]["c"][0]
+    assert inner[1] is module.lists[1][0]
+    assert inner[2] is module.plain
+    assert module.thing.count > 0, "of which the docs say that it is not put back"
+
+
+class Normed(nn.Module):
+    """Keeps its weight's norm by writing a new one, as networks for EEG do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.table = nn.Linear(4, 2), nn.Embedding(5, 4, max_norm=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.fc.weight.data = torch.renorm(self.fc.weight.data, 2, 0, 0.1)
+        return self.fc(self.table(x))
+
+
+def test_parameters_that_a_forward_writes_are_put_back() -> None:
+    module = Normed()
+    before = digest(module)
+    graph_of(module, torch.tensor([[1, 2]]))
+    assert digest(module) == before
+
+
 def test_an_example_is_not_written_into() -> None:
     class Writes(ByValue):
         def forward(self, x: Tensor) -> Tensor:
@@ -309,6 +382,13 @@ def test_a_failed_reading_leaves_no_trace_either() -> None:
 @pytest.mark.parametrize(
     ("module", "example", "words"),
     [
+        (3, torch.ones(2), "network is of type int; expected a torch.nn.Module"),
+        (lambda x: x, torch.ones(2), "network is of type function; expected a torch.nn.Module"),
+        (
+            nn.LazyLinear(3),
+            torch.ones(2, 4),
+            "'weight', which has no shape before the module has run",
+        ),
         (nn.Linear(4, 2), 3, "example is of type int; expected a tensor, a tuple"),
         (nn.Linear(4, 2), [torch.ones(2, 4)], "example is of type list"),
         (nn.Linear(4, 2), (), "holds no tensor"),
@@ -320,6 +400,49 @@ def test_what_cannot_be_read_is_said_in_a_line(module: Any, example: Any, words:
     with pytest.raises(GraphError, match=words) as caught:
         graph_of(module, example)
     assert "\n" not in str(caught.value)
+
+
+PLANE = torch.ones(1, 4, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("module", "example"),
+    [
+        (nn.Sequential(nn.Linear(4, 2)), (torch.ones(2, 4), torch.ones(2, 4))),
+        (TwoInputs(), {"x": torch.ones(1, 3, 6, 6), "y": torch.ones(1, 5), "z": torch.ones(1)}),
+        (nn.LayerNorm(5), torch.ones(2, 4)),
+        (nn.GroupNorm(2, 8), PLANE),
+        (nn.PReLU(7), PLANE),
+        (nn.MaxPool2d(3, padding=2), PLANE),
+        (nn.Conv2d(4, 2, 3, padding=9, padding_mode="reflect"), PLANE),
+        (nn.ReflectionPad2d(9), PLANE),
+        (nn.AdaptiveAvgPool2d(2), torch.ones(2, 4)),
+        (nn.Linear(4, 2), torch.ones(2, 4, dtype=torch.int64)),
+        (nn.Linear(4, 2), torch.ones(2, 4, dtype=torch.float64)),
+        (nn.Embedding(5, 2), torch.tensor([[7]])),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("within", [False, True])
+def test_an_example_that_the_module_does_not_run_on_is_refused(
+    module: nn.Module, example: Any, within: bool
+) -> None:
+    if within and isinstance(example, Tensor):
+        module = nn.Sequential(module)
+    before = digest(module)
+    with pytest.raises(GraphError, match=r"does not run on an example of shape \(.*give one that"):
+        graph_of(module, example)
+    assert digest(module) == before
+
+
+def test_a_run_that_may_not_be_needed_is_left_out_on_request() -> None:
+    calls = []
+    module = nn.Sequential(nn.Linear(4, 2))
+    module.register_forward_hook(lambda *_: calls.append(1))
+    followed = read(module, torch.ones(2, 4))
+    assert calls == []
+    assert graph_of(module, torch.ones(2, 4)) == followed
+    assert calls == [1]
 
 
 # --- networks of our own spaces -----------------------------------------------------------------

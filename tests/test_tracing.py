@@ -646,6 +646,11 @@ class Nothing(nn.Module):
         (Branching(), (VECTOR,), "torch.fx cannot follow Branching: .*keep conditions"),
         (Celled(["body.7"]), (VECTOR,), r"cells names 'body\.7', which is no submodule"),
         (Nothing(), (VECTOR,), "Nothing returns no tensor"),
+        (
+            nn.Sequential(nn.Flatten()),
+            (IMAGE, IMAGE),
+            "a forward of Sequential has no input number 2",
+        ),
         (TwoInputs(), (IMAGE,), "TwoInputs.forward needs an input 'y'; shapes were given for 1"),
         (nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3)), (VECTOR,), r"1 does not fit .*\(3,\)"),
         (Concat(), ((4, 6, 6),), r"paths\.0 does not fit .*expected 3 input channels, got 4"),

@@ -11,13 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
 from hypernas.candidate import Candidate
-from hypernas.errors import GraphError
 from hypernas.graph import Graph
-from hypernas.reading import Example, graph_of
+from hypernas.reading import Example, read
 from hypernas.tasks import Signature
 
 
@@ -30,21 +28,15 @@ def foreign(
     """Return any module as a candidate without choices; it is neither copied nor altered.
 
     Args:
-        module: read by :func:`hypernas.graph_of`.
+        module: read as by :func:`hypernas.graph_of`.
         example: an input that it runs on.
         data: what it is for; by default told from its graph.
         norms: of a module that is to be scored, see :func:`hypernas.candidate.prepare`.
 
     Raises:
-        GraphError: the module cannot be read, or has parameters that have no shape yet.
+        GraphError: the module cannot be read.
     """
-    lazy = [name for name, p in module.named_parameters() if is_lazy(p)]
-    if lazy:
-        raise GraphError(
-            f"{type(module).__name__} holds {lazy[0]!r}, which has no shape before the module "
-            "has run; run it once first"
-        )
-    graph = graph_of(module, example)
+    graph = read(module, example)
     if data is None:
         last = graph.nodes[graph.outputs[-1]].shape
         data = Signature(input_shape=graph.nodes[0].shape, outputs=last[0] if last else 1)

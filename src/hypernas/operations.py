@@ -237,7 +237,7 @@ def _are_alike(args: tuple[Any, ...]) -> bool:
 def _concatenated(shapes: list[Shape], dim: int) -> Shape:
     first, axis = shapes[0], dim % len(shapes[0])
     rest = [shape[:axis] + shape[axis + 1 :] for shape in shapes]
-    if any(other != rest[0] for other in rest):
+    if any(other != rest[0] for other in rest) or not -len(first) <= dim < len(first):
         raise GraphError(f"cannot concatenate {shapes} along axis {dim}")
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 

@@ -10,9 +10,10 @@ module.
 from __future__ import annotations
 
 import contextlib
+import operator
 import random
-from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,18 +41,28 @@ def record(listing: Listing, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         GraphError: the module does not run, or nothing that it returns depends on its inputs.
     """
     recorder = _Recorder(listing)
+    with recorder.watching():
+        result = run(listing.module, recorder.inputs(args), recorder.inputs(kwargs))
+    return listing.graph([recorder.known(t) for t in found(result, Tensor)])
+
+
+@torch.no_grad()
+def run(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return what a module gives for an example; it may write into both.
+
+    Raises:
+        GraphError: the module does not run on the example.
+    """
     try:
-        with recorder.watching(), torch.no_grad():
-            result = listing.module(*recorder.inputs(args), **recorder.inputs(kwargs))
+        return module(*args, **kwargs)
     except GraphError:
         raise
     except Exception as error:
-        given = ", ".join(str(tuple(t.shape)) for t in found((args, kwargs), Tensor))
+        shapes = ", ".join(str(tuple(t.shape)) for t in found((args, kwargs), Tensor))
         raise GraphError(
-            f"{type(listing.module).__name__} does not run on an example of shape "
-            f"{given or 'none'}: {error!r}; give one that it runs on"
+            f"{type(module).__name__} does not run on an example of shape {shapes}: {error!r}; "
+            "give one that it runs on"
         ) from error
-    return listing.graph([recorder.known(t) for t in found(result, Tensor)])
 
 
 class _Recorder(TorchFunctionMode):
@@ -214,18 +225,24 @@ def _address(tensor: Tensor) -> int:
 
 
 @contextlib.contextmanager
-def untouched(module: nn.Module, tensors: Iterable[Tensor]) -> Generator[None, None, None]:
+def untouched(module: nn.Module, parameters: Iterable[Tensor] = ()) -> Generator[None, None, None]:
     """Read a module in evaluation mode; then leave it and all random states as they were.
 
-    Its attributes, hooks and modes are put back, whatever the block did.
+    Its attributes, hooks, modes and buffers are put back, whatever the block did: lists,
+    dictionaries, sets and the like with all that is nested in them, and the values of tensors. What
+    objects of other classes hold is not.
 
     Args:
         module: what is read.
-        tensors: those of its parameters and buffers whose values the block may change.
+        parameters: those of its parameters whose values the block may change.
     """
-    parts = list(module.modules())
-    held = [(part, dict(vars(part))) for part in parts]
-    inner = [(v, v.copy()) for _, vs in held for v in vs.values() if isinstance(v, (dict, list))]
+    fixed = {id(p) for p in module.parameters()}
+    nests, tensors, seen = [], list(parameters), set()
+    for nest in _nests([vars(part) for part in module.modules()], seen):
+        if isinstance(nest, Tensor):
+            tensors += [] if id(nest) in fixed else [nest]
+        elif not isinstance(nest, tuple):
+            nests.append((nest, _held(nest)))
     values = [(t, t.detach().clone()) for t in tensors if _address(t)]
     drawn = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
@@ -237,17 +254,39 @@ def untouched(module: nn.Module, tensors: Iterable[Tensor]) -> Generator[None, N
             for tensor, value in values:
                 if not torch.equal(tensor, value):
                     tensor.data.copy_(value)
-            for nest, kept in inner:
-                _put_back(nest, kept)
-            for part, attributes in held:
-                _put_back(vars(part), attributes)
+            for nest, held in nests:
+                _put_back(nest, held)
             random.setstate(drawn[0])
             np.random.set_state(drawn[1])
 
 
-def _put_back(nest: Any, kept: Any) -> None:
-    if isinstance(nest, list):
-        nest[:] = kept
-    elif nest.keys() != kept.keys() or any(nest[key] is not kept[key] for key in kept):
-        nest.clear()
-        nest.update(kept)
+_NESTS = (dict, list, set, deque, tuple, Tensor)
+
+
+def _nests(items: Iterable[Any], seen: set[int]) -> Iterator[Any]:
+    """Yield the containers and tensors among some items and within these, each once."""
+    for item in items:
+        if isinstance(item, _NESTS) and id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            if not isinstance(item, Tensor):
+                yield from _nests(item.values() if isinstance(item, dict) else item, seen)
+
+
+def _held(nest: Any) -> list[Any]:
+    """Return what a container holds, in its order; of a dictionary keys and values in turn."""
+    return [part for pair in nest.items() for part in pair] if isinstance(nest, dict) else [*nest]
+
+
+def _put_back(nest: Any, held: list[Any]) -> None:
+    now = _held(nest)
+    if len(now) == len(held) and all(map(operator.is_, now, held)):
+        return
+    nest.clear()
+    if isinstance(nest, dict):
+        for key, value in zip(held[::2], held[1::2], strict=True):
+            nest[key] = value
+    elif isinstance(nest, set):
+        nest.update(held)
+    else:
+        nest.extend(held)

@@ -113,6 +113,7 @@ class _Follower:
                 continue
             given = _looked_up((node.args, dict(node.kwargs)), known)
             if node.op == "output":
+                self._require_taken(known, remaining, kwargs)
                 return given[0][0]
             if node.op == "call_module":
                 known[node] = self._call(prefix + str(node.target), *given)
@@ -152,6 +153,19 @@ class _Follower:
                 f"shapes were given for {self.given}"
             )
         return value
+
+    def _require_taken(
+        self, known: Mapping[fx.Node, Any], remaining: Iterator[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Refuse arguments that the forward does not take."""
+        names = [str(node.target) for node in known if node.op == "placeholder"]
+        more = [repr(name) for name in kwargs if name not in names]
+        more += [f"number {len(names) + 1 + i}" for i, _ in enumerate(remaining)]
+        if more:
+            raise GraphError(
+                f"a forward of {type(self.module).__name__} has no input {more[0]}; it takes "
+                f"{', '.join(map(repr, names))}"
+            )
 
     def _operation(
         self, layer: nn.Module | None, function: Any, path: str, args: Any, kwargs: Any
