@@ -99,7 +99,10 @@ class TestRefusals:
             (["digits", "--sampler", "annealing"], "evolution"),
             (["digits", "--sampler-set", "random=3"], "it has none"),
             (["digits", "--sampler", "smash", "--sampler-set", "steps=3"], "markov, temperature"),
-            (["digits", "--sampler", "smash", "--sampler-set", "random=0"], "$.random"),
+            (
+                ["digits", "--sampler", "smash", "--sampler-set", "random=0"],
+                "--sampler-set random=0: ",
+            ),
             (["digits", "--examples", "3"], "examples"),
         ],
     )

@@ -14,22 +14,7 @@ from hypernas.flags import (
     SpaceOptions,
     parse_options,
     parse_shape,
-    parse_size,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0", 0), ("123", 123), ("200k", 200_000), ("1.5M", 1_500_000), ("2G", 2 * 10**9)],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "k", "1.5", "200K", "many", "nan", "inf", "infM", "nank"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="no count"):
-        parse_size(text)
 
 
 def test_options_are_json_where_they_can_be() -> None:

@@ -138,7 +138,7 @@ def test_further_training_of_the_winner_is_another_start(
     ("options", "start", "words"),
     [
         ({"wide": 8}, "scratch", "has no option 'wide'"),
-        ({"width": "many"}, "scratch", "option width=many"),
+        ({"width": "many"}, "scratch", "--scale width=many: "),
         ({"width": 0}, "scratch", "width=0"),
         ({"width": 8, "nodes": 1}, "scratch", "--scale nodes=1: the winner does not fit"),
         ({"nodes": 3}, "scratch", "'node2.inputs' is missing"),

@@ -163,8 +163,11 @@ def clock(
     After ``enough`` seconds the runs that were done must do.
     """
     work(repeats[0])
-    began, passed, done = time.perf_counter(), 0.0, 0
-    while done < len(repeats) and passed < enough:
-        work(repeats[done])
-        passed, done = time.perf_counter() - began, done + 1
-    return passed / done
+    began, mean = time.perf_counter(), math.nan
+    for done, number in enumerate(repeats, start=1):
+        work(number)
+        passed = time.perf_counter() - began
+        mean = passed / done
+        if passed >= enough:
+            break
+    return mean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -10,24 +9,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from hypernas.errors import ConfigError
-
-UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
-
-
-def parse_size(text: str) -> int:
-    """Read a count.
-
-    >>> parse_size("200k"), parse_size("1.5M"), parse_size("123")
-    (200000, 1500000, 123)
-    """
-    unit = UNITS.get(text[-1:], 1)
-    try:
-        number = float(text[:-1] if unit > 1 else text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or (number % 1 and unit == 1):
-        raise ConfigError(f"{text!r} is no count; give one such as 5000, 200k or 20M")
-    return round(number * unit)
+from hypernas.options import parse_size
 
 
 def parse_options(texts: list[str]) -> dict[str, Any]:

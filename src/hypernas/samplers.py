@@ -12,9 +12,8 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy as copy_trial
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, get_type_hints
 
-import msgspec
 import optuna
 from msgspec import Meta
 from optuna.samplers import BaseSampler
@@ -25,6 +24,7 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import canonical
 from hypernas.errors import ConfigError
 from hypernas.hypernets import Hypernet
+from hypernas.options import hint, resolved
 from hypernas.randomness import derived_seed, rng
 from hypernas.results import Limits, Scored, Struct
 from hypernas.scoring import BLOCK, Scorer
@@ -117,16 +117,15 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Sampler:
         ConfigError: no such sampler or option, or a value that it cannot have.
     """
     if name not in SAMPLERS:
-        raise ConfigError(f"no sampler {name!r}: known are {', '.join(SAMPLERS)}")
-    kind, given = SAMPLERS[name], dict(options or {})
-    for option in given:
-        if option not in kind.__struct_fields__:
-            listed = ", ".join(kind.__struct_fields__) or "none"
-            raise ConfigError(f"sampler {name!r} has no option {option!r}; it has {listed}")
-    try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"sampler {name!r}, options {given}: {error}") from error
+        close = hint(name, SAMPLERS)
+        raise ConfigError(f"no sampler {name!r}{close}; known are {', '.join(SAMPLERS)}")
+    kind = SAMPLERS[name]
+    kinds = get_type_hints(kind, include_extras=True)
+    types = {option: kinds[option] for option in kind.__struct_fields__}
+    given = resolved(
+        options or {}, types, of=f"sampler {name!r}", flag="--sampler-set", error=ConfigError
+    )
+    return kind(**given)
 
 
 def propose(sampler: Sampler, asked: Asked, count: int, *, most_draws: int) -> list[Candidate]:

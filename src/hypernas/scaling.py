@@ -97,7 +97,7 @@ def scaled_space(run: Workplace, choices: Architecture, options: dict[str, Any])
     Raises:
         SpaceError: no such option, or the choices do not fit; names the option.
     """
-    space = run.space.with_options(**options)
+    space = run.space.with_options("--scale", **options)
     try:
         Candidates(space, run.signature).of(choices)
     except (SpaceError, GraphError) as error:
@@ -112,7 +112,9 @@ def _blamed(run: Workplace, choices: Architecture, options: dict[str, Any]) -> d
     """Return the first option that alone is too much, else all."""
     for name, value in options.items():
         try:
-            Candidates(run.space.with_options(**{name: value}), run.signature).of(choices)
+            Candidates(run.space.with_options("--scale", **{name: value}), run.signature).of(
+                choices
+            )
         except (SpaceError, GraphError):
             return {name: value}
     return options

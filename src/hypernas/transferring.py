@@ -113,7 +113,7 @@ def _place(run: Workplace, target: Target) -> Workplace:
     data = in_full(msgspec.structs.replace(run.config, data=target.data)).data
     size = target.image_size or run.config.image_size
     name = ",".join(filter(None, (Path(data).stem, in_words(target.options, ","))))
-    space = run.space.with_options(**target.options)
+    space = run.space.with_options("--scale", **target.options)
     place = branch(run, f"transfer/{folder_name(name)}", space, data=data, image_size=size)
     space.require(place.signature)
     if place.data.fingerprint == run.data.fingerprint:

@@ -87,7 +87,7 @@ def test_a_limit_of_600_million_at_224_pixels() -> None:
 
 
 def test_a_limit_that_nothing_meets_is_refused() -> None:
-    with pytest.raises(SpaceError, match=r"macs=1000: .* --set macs=\d+ or more") as refused:
+    with pytest.raises(SpaceError, match=r"macs=1000: .* give macs=\d+ or more") as refused:
         drawn(width="auto", macs=1000)
     assert "\n" not in str(refused.value)
     least = int(str(refused.value).split("macs=")[-1].split()[0])

@@ -105,9 +105,9 @@ def test_text_is_read_as_the_type_of_the_option(file: Path) -> None:
         ("own.py:number", {}, "has no function 'number'"),
         ("own.py:typed", {"depth": 3}, "no option 'depth'; it has width, names, share"),
         ("own.py:nothing", {"depth": 3}, "no option 'depth'; it has none"),
-        ("own.py:typed", {"width": "wide"}, "option width=wide: Expected `int`, got `str`"),
-        ("own.py:typed", {"width": 1.5}, "option width=1.5: Expected `int`"),
-        ("own.py:typed", {"names": 3}, "option names=3: Expected `array | null`"),
+        ("own.py:typed", {"width": "wide"}, "--set width=wide: .*typed' expects a whole number;"),
+        ("own.py:typed", {"width": 1.5}, "--set width=1.5: .* expects a whole number;"),
+        ("own.py:typed", {"names": 3}, "--set names=3: .* expects text, or several"),
         ("own.py:wanting", {}, "needs option 'width'; give --set width=…"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_space_that_returns_no_module_is_refused(file: Path) -> None:
 
 
 def test_unknown_names_list_the_known_and_the_close() -> None:
-    with pytest.raises(SpaceError, match=r"did you mean 'nas-bench-201'\? known are anytime"):
+    with pytest.raises(SpaceError, match=r"did you mean 'nas-bench-201'\?\); known are anytime"):
         find("nasbench201")
     for name in ("", "own.py", "cell:cell"):
         with pytest.raises(SpaceError, match=r"or FILE\.py:FUNCTION for your own"):

@@ -5,17 +5,15 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeAlias
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from hypernas.candidate import Candidate
 from hypernas.errors import ConfigError
-from hypernas.options import converted
+from hypernas.options import hint, resolved
 from hypernas.randomness import derived_seed
 
 Weights: TypeAlias = dict[str, Tensor]
@@ -115,14 +113,13 @@ def _read(name: str, options: Mapping[str, Any]) -> tuple[type[Hypernet], dict[s
         raise ConfigError(f"hypernetwork {plain!r} has no sizes, got {name!r}; give {plain}")
     if options.get(SIZE, size) != size:
         raise ConfigError(f"hypernetwork {name!r} got size={options[SIZE]} too; give one of them")
-    return kind, _converted(plain, kind, {SIZE: size, **options})
+    return kind, _converted(name, kind, {SIZE: size, **options})
 
 
 def _load(name: str) -> type[Hypernet]:
     if name not in BUILT_IN:
-        close = get_close_matches(name, BUILT_IN, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"no hypernetwork {name!r}: {hint}known are {', '.join(BUILT_IN)}")
+        close = hint(name, BUILT_IN)
+        raise ConfigError(f"no hypernetwork {name!r}{close}; known are {', '.join(BUILT_IN)}")
     module, attribute = BUILT_IN[name].split(":")
     return getattr(import_module(module), attribute)
 
@@ -130,11 +127,5 @@ def _load(name: str) -> type[Hypernet]:
 def _converted(name: str, kind: type[Hypernet], options: Mapping[str, Any]) -> dict[str, Any]:
     types = inspect.get_annotations(kind.__init__, eval_str=True)
     types = {key: kind for key, kind in types.items() if key not in ("return", EXAMPLE)}
-    for option in options:
-        if option not in types:
-            listed = ", ".join(types) or "none"
-            raise ConfigError(f"hypernetwork {name!r} has no option {option!r}; it has {listed}")
-    try:
-        return {k: converted(v, types[k]) for k, v in options.items()}
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"hypernetwork {name!r}, options {dict(options)}: {error}") from error
+    of = f"hypernetwork {name!r}"
+    return resolved(options, types, of=of, flag="--hypernet-set", error=ConfigError)

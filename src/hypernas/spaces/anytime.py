@@ -64,13 +64,9 @@ def anytime(
         stem_stride: stride of the first convolution; None is 1 for images of up to 16 pixels,
             else 2.
     """
-    sizes = {f"nodes[{index}]": count for index, count in enumerate(nodes)}
-    require_positive(width=width, scales=scales, stem_stride=stem_stride or 1, **sizes)
-    if not nodes or not 0 <= exits <= 1:
-        raise SpaceError(
-            f"space anytime got nodes={list(nodes)} and exits={exits}; expected one number of "
-            "nodes or more, and a probability from 0 to 1"
-        )
+    require_positive(width=width, scales=scales, stem_stride=stem_stride or 1, nodes=nodes)
+    if not 0 <= exits <= 1:
+        raise SpaceError(f"option exits={exits}: expected a probability from 0 to 1; give exits=…")
     operations = (*OPERATIONS, "identity") if identity else OPERATIONS
     plan: list[list[NodePlan]] = []
     for cell, count in enumerate(nodes):

@@ -116,7 +116,7 @@ def widest(plan: Plan, data: Signature, bones: Skeleton, applied: Applied, macs:
     one, two = (_macs(Network(plan, data, bones, applied, width=w), data) for w in (1, 2))
     if one > macs:
         raise SpaceError(
-            f"option macs={macs}: a network of width 1 costs {one}; give --set macs={one} or more"
+            f"option macs={macs}: a network of width 1 costs {one}; give macs={one} or more"
         )
     square = two // 2 - one  # macs(w) = square w² + (one - square) w
     linear = one - square

@@ -32,7 +32,7 @@ def mlp(
         widths: units of a layer.
         layers: most hidden layers.
     """
-    require_positive(layers=layers, **{f"widths[{i}]": width for i, width in enumerate(widths)})
+    require_positive(layers=layers, widths=widths)
     units = data.input_shape[0]
     body: list[nn.Module] = []
     for index in range(choose.int("layers", 0, layers)):

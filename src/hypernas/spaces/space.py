@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +15,7 @@ from torch import nn
 
 from hypernas.choices import Chooser, canonical
 from hypernas.errors import HypernasError, SpaceError
-from hypernas.options import converted, in_words
+from hypernas.options import hint, in_words, resolved
 from hypernas.own_code import function_in
 from hypernas.spaces.wiring import Wiring
 from hypernas.tasks import Signature
@@ -109,13 +108,18 @@ class Space:
         """
         return _reads(self.name, self.function)
 
-    def with_options(self, **changes: Any) -> Space:
+    def with_options(self, flag: str = "--set", /, **changes: Any) -> Space:
         """Return the same space with other values for some options.
+
+        Args:
+            flag: of the command line, by which they were given.
+            changes: the options.
 
         Raises:
             SpaceError: no such option, or a value of another type.
         """
-        return replace(self, options=_resolve(self.name, self.function, self.options | changes))
+        options = _resolve(self.name, self.function, self.options | changes, flag)
+        return replace(self, options=options)
 
     def build(self, choose: Chooser, data: Signature) -> nn.Module:
         """Return the module for what ``choose`` decides.
@@ -182,31 +186,26 @@ def _load(name: str) -> SpaceFunction:
     if ".py:" in name:
         return function_in(name, what="space", error=SpaceError)
     if name not in BUILT_IN:
-        close = get_close_matches(name, BUILT_IN, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
         raise SpaceError(
-            f"no search space {name!r}: {hint}known are {', '.join(BUILT_IN)}, "
+            f"no search space {name!r}{hint(name, BUILT_IN)}; known are {', '.join(BUILT_IN)}, "
             "or FILE.py:FUNCTION for your own"
         )
     module, attribute = BUILT_IN[name].split(":")
     return getattr(import_module(module), attribute)
 
 
-def _resolve(name: str, function: SpaceFunction, options: Mapping[str, Any]) -> dict[str, Any]:
+def _resolve(
+    name: str, function: SpaceFunction, options: Mapping[str, Any], flag: str = "--set"
+) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for option in options:
-        if option not in defaults:
-            raise SpaceError(
-                f"space {name!r} has no option {option!r}; it has {', '.join(defaults) or 'none'}"
-            )
-    types = _annotations(function)
-    given = {key: _convert(name, key, value, types.get(key, Any)) for key, value in options.items()}
-    resolved = defaults | given
-    missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
+    types = {key: _annotations(function).get(key, Any) for key in defaults}
+    of = f"space {name!r}"
+    complete = defaults | resolved(options, types, of=of, flag=flag, error=SpaceError)
+    missing = [key for key, value in complete.items() if value is inspect.Parameter.empty]
     if missing:
-        raise SpaceError(f"space {name!r} needs option {missing[0]!r}; give --set {missing[0]}=…")
-    return resolved
+        raise SpaceError(f"{of} needs option {missing[0]!r}; give --set {missing[0]}=…")
+    return complete
 
 
 def _annotations(function: SpaceFunction) -> dict[str, Any]:
@@ -217,19 +216,14 @@ def _annotations(function: SpaceFunction) -> dict[str, Any]:
         return {k: v for k, v in found.items() if not isinstance(v, str)}
 
 
-def _convert(space: str, option: str, value: Any, kind: Any) -> Any:
-    try:
-        return converted(value, kind)
-    except msgspec.ValidationError as error:
-        raise SpaceError(f"space {space!r}, option {option}={value}: {error}") from error
-
-
-def require_positive(**options: int) -> None:
-    """Refuse options below 1.
+def require_positive(**options: int | Sequence[int]) -> None:
+    """Refuse options below 1, and lists that hold such a number or none.
 
     Raises:
         SpaceError: names the option and its value.
     """
     for name, value in options.items():
-        if value < 1:
-            raise SpaceError(f"option {name}={value}: expected 1 or more; give --set {name}=…")
+        numbers = value if isinstance(value, Sequence) else (value,)
+        if not numbers or min(numbers) < 1:
+            wanted = "1 or more" if isinstance(value, int) else "numbers of 1 or more"
+            raise SpaceError(f"option {in_words({name: value})}: expected {wanted}; give {name}=…")

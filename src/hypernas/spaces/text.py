@@ -46,7 +46,7 @@ def text(
         dropout: share of the channels that are left out while training, after each mixer and each
             pair of linear layers.
     """
-    require_positive(layers=layers, **{f"widths[{i}]": width for i, width in enumerate(widths)})
+    require_positive(layers=layers, widths=widths)
     if not set(mixers) <= set(MIXERS) or not mixers or any(width % 4 for width in widths):
         raise SpaceError(
             f"space 'text' got mixers {', '.join(mixers) or 'none'} and widths {list(widths)}; "
