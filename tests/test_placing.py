@@ -14,7 +14,7 @@ from hypernas.choices import canonical
 from hypernas.cli import main
 from hypernas.errors import ConfigError, GraphError
 from hypernas.likeness import Likeness
-from hypernas.placing import SIZES, Placed, built, placed
+from hypernas.placing import SIZES, Placed, built, place, placed
 from hypernas.runs import Run
 
 
@@ -32,7 +32,8 @@ def test_the_module_of_a_candidate_has_the_candidates_score_and_place(finished_r
     middle = by_score[len(by_score) // 2]
     found = put(run, network(run, middle.choices))
     (alone,) = run.score([middle.choices])
-    assert found.reached.score == alone.score == pytest.approx(middle.score, abs=1e-4)
+    assert found.reached.score == pytest.approx(alone.score, abs=1e-4)
+    assert found.reached.score == pytest.approx(middle.score, abs=1e-4)
     assert (found.params, found.macs) == (middle.params, middle.macs)
     assert found.left == {}
     assert found.distance <= found.usual
@@ -77,8 +78,65 @@ def test_what_is_unlike_the_space_is_refused_with_a_reason(finished_run: Run) ->
         put(finished_run, mlp)
     with pytest.raises(ConfigError, match=r"returns values of shape \(7,\) .* candidates .* \(10,"):
         put(finished_run, nn.Sequential(nn.Conv2d(1, 7, 8), nn.Flatten()))
-    with pytest.raises(GraphError, match="does not run on an example"):
-        put(finished_run, nn.Linear(3, 10))
+
+
+def test_a_network_for_other_data_is_told_what_the_data_are(finished_run: Run) -> None:
+    words = r"cannot be read with the data of this run .*input_shape=\(1, 8, 8\).* build one for"
+    with pytest.raises(GraphError, match=words) as caught:
+        put(finished_run, nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 10)))
+    assert "to have 3 channels, but got 1" in str(caught.value)
+    assert "give one that it runs on" not in str(caught.value)
+
+
+class Wrapped(nn.Module):
+    """A network with something done to its outputs."""
+
+    def __init__(self, inner: nn.Module, after: Any) -> None:
+        super().__init__()
+        self.inner, self.after = inner, after
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(self.inner(x))
+
+
+def fails(x: torch.Tensor) -> torch.Tensor:
+    if isinstance(x, torch.fx.Proxy) or len(x) == 2:  # a run on the example is of two
+        return x
+    raise TypeError("not today")
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (lambda x: x / 0, r"outputs are not finite .* nothing to rank; look for divisions"),
+        (fails, r"cannot be judged for .*: TypeError\('not today'\); build one"),
+    ],
+)
+def test_outputs_that_cannot_be_judged_get_no_score(
+    after: Any, words: str, finished_run: Run
+) -> None:
+    inner = network(finished_run, finished_run.scored[0].choices)
+    with pytest.raises(ConfigError, match=words):
+        put(finished_run, Wrapped(inner, after))
+
+
+def test_the_weights_are_written_once(finished_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(finished_run.place.hypernet)
+    forward, blocks = kind.forward, []
+
+    def counted(self: Any, candidates: Any) -> Any:
+        blocks.append(len(candidates))
+        return forward(self, candidates)
+
+    monkeypatch.setattr(kind, "forward", counted)
+    put(finished_run, network(finished_run, finished_run.scored[0].choices))
+    assert blocks == [1]
+
+
+def test_a_survey_of_one_cannot_place(finished_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hypernas.placing.TRAINING_GRAPHS", 1)
+    with pytest.raises(ConfigError, match=r"1 training graph says nothing .* larger --survey"):
+        put(finished_run, network(finished_run, finished_run.scored[0].choices))
 
 
 def test_weights_that_were_never_fitted_are_refused(
@@ -95,7 +153,51 @@ def test_without_a_search_there_is_a_score_and_no_rank(finished_run: Run) -> Non
     run = finished_run
     found = placed(run.place, [], network(run, run.scored[0].choices))
     assert found.better == found.peers == []
-    assert "no candidates were scored yet" in found.lines("acc.")[-1]
+    assert "no candidates were scored yet" in found.lines()[-1]
+
+
+# --- from Python --------------------------------------------------------------------------------
+
+
+def test_a_module_a_function_and_a_name_are_placed_alike(
+    file: Path, finished: Path, finished_run: Run
+) -> None:
+    module = network(finished_run, finished_run.scored[5].choices).train()
+    module.register_buffer("own", torch.ones(2))
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    found = place(module, finished_run)
+    assert module.training
+    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.running_mean is not None for norm in norms)
+    lines = str(found).splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["size", "score", "unlike", "rank"]
+    assert "score acc. " in lines[1]
+    assert str(place(lambda: module, str(finished))) == str(found)
+    assert str(place(f"{file}:build", finished)) == str(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (3, "network is of type int; expected a torch.nn.Module, a function that returns one, or"),
+        (None, "network is of type NoneType; expected"),
+        ("odd.py", "network 'odd.py': no file odd.py; give FILE.py:FUNCTION"),
+        (lambda: 3, "network '<lambda>' returned int; expected a torch.nn.Module"),
+    ],
+)
+def test_what_is_no_network_is_said_in_a_line(given: Any, words: str, finished: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        place(given, finished)
+    assert words in str(caught.value)
+
+
+def test_a_module_that_cannot_be_copied_is_to_be_built() -> None:
+    module = nn.Linear(2, 2)
+    module.made = module.weight * 2
+    with pytest.raises(ConfigError, match=r"cannot be copied: .*; give a function that builds it"):
+        built(module, seed=0)
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -116,6 +218,9 @@ def mlp():
 
 def fails():
     raise ValueError("no\\nluck")
+
+def leaves():
+    raise SystemExit(3)
 
 def number():
     return 3
@@ -148,6 +253,7 @@ def test_score_prints_or_writes_where_a_network_stands(
     [
         ("mlp", "the network is unlike all that the hypernetwork was trained on"),
         ("fails", "fails: ValueError('no\\nluck'); mend its function"),
+        ("leaves", "fails: SystemExit(3); mend its function"),
         ("number", "returned int; expected a torch.nn.Module"),
         ("nothing", "has no function 'nothing'"),
     ],
@@ -164,9 +270,23 @@ def test_errors_are_one_line(
     assert words in printed.err
 
 
+@pytest.mark.parametrize("given", ["{file}", "{file}.txt:build", "", "odd:build"])
+def test_a_network_that_is_named_otherwise_is_told_how(
+    given: str, file: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["score", str(finished), given.format(file=file)])
+    assert "of your own FILE.py:FUNCTION" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_or_does_not_import(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"network 'no\.py:build': no file no\.py"):
         built("no.py:build", seed=0)
-    (tmp_path / "bad.py").write_text("import nothing_of_this_name")
-    with pytest.raises(ConfigError, match="does not import: ModuleNotFoundError"):
-        built(f"{tmp_path / 'bad.py'}:build", seed=0)
+    bad = tmp_path / "bad.py"
+    for text, words in (
+        ("import nothing_of_this", "ModuleNotFoundError"),
+        ("exit(3)", "SystemExit"),
+    ):
+        bad.write_text(text)
+        with pytest.raises(ConfigError, match=f"does not import: {words}"):
+            built(f"{bad}:build", seed=0)

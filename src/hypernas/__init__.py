@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hypernas.errors import RunError as RunError
     from hypernas.errors import SpaceError as SpaceError
     from hypernas.initialising import initialise as initialise
+    from hypernas.placing import place as place
     from hypernas.reading import graph_of as graph_of
     from hypernas.results import Limits as Limits
     from hypernas.runs import Run as Run
@@ -40,6 +41,7 @@ _WHERE = {
     "graph_of": "reading",
     "initialise": "initialising",
     "open_run": "api",
+    "place": "placing",
     "run": "api",
 }
 

@@ -207,12 +207,9 @@ def score(folder: Folder, networks: Positional[str], *, out: Path | None = None)
         given = list(_architectures(Path(networks)))
         lines = (msgspec.json.encode(x).decode() for x in _open(folder, False).score(given))
         return _give(lines, out)
-    from hypernas import placing
+    from hypernas.placing import place
 
-    run = _open(folder, False)
-    module = placing.built(networks, seed=run.config.seed)
-    found = placing.placed(run.place, run.scored, module)
-    return _give(found.lines(run.place.task.short), out)
+    return _give(place(networks, folder).lines(), out)
 
 
 def explain(
@@ -328,7 +325,10 @@ def _architectures(path: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}; give a .jsonl file") from error
+        raise ConfigError(
+            f"cannot read {str(path)!r}: {error}; give a .jsonl file of choices, or for a network "
+            "of your own FILE.py:FUNCTION"
+        ) from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -336,7 +336,8 @@ def _architectures(path: Path) -> Iterator[dict[str, Any]]:
             yield msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise ConfigError(
-                f"{path}, line {number}: {error}; expected one JSON dictionary of choices a line"
+                f"{path}, line {number}: {error}; expected one JSON dictionary of choices a line, "
+                "or for a network of your own FILE.py:FUNCTION"
             ) from error
 
 

@@ -23,10 +23,10 @@ def function_in(given: str, *, what: str, error: type[HypernasError]) -> Callabl
     Raises:
         HypernasError: there is no such file or function, or the file does not import.
     """
-    file, attribute = given.rsplit(":", 1)
+    file, _, attribute = given.rpartition(":")
     path = Path(file).resolve()
     if not path.is_file():
-        raise error(f"{what} {given!r}: no file {file}; give FILE.py:FUNCTION")
+        raise error(f"{what} {given!r}: no file {file or given}; give FILE.py:FUNCTION")
     # A module name of its own, so that a user's `cell.py` hides nobody else's.
     module_name = f"_own_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -36,7 +36,7 @@ def function_in(given: str, *, what: str, error: type[HypernasError]) -> Callabl
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as wrong:
+    except (Exception, SystemExit) as wrong:
         raise error(f"{what} {given!r}: {file} does not import: {wrong!r}") from wrong
     function = getattr(module, attribute, None)
     if not callable(function):

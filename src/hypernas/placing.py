@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hypernas.candidate import Candidate, prepare
 from hypernas.choices import canonical
 from hypernas.console import short
-from hypernas.errors import ConfigError
+from hypernas.errors import ConfigError, GraphError, HypernasError
 from hypernas.foreign import foreign, left_alone
 from hypernas.graph import Graph
 from hypernas.likeness import Likeness
 from hypernas.own_code import function_in
 from hypernas.randomness import derived_seed
 from hypernas.results import Scored
-from hypernas.scoring import BLOCK, Score, evaluating
+from hypernas.runs import Run
+from hypernas.scoring import WORST, Score, evaluating
+from hypernas.tasks import Signature
 from hypernas.workplace import Workplace
 
 TRAINING_GRAPHS = 128
@@ -53,6 +58,7 @@ class Placed:
         peers: scores of the candidates of its size.
         range: least and most MACs of these.
         better: near candidates that scored higher, nearest first.
+        measure: the task's word for what ``reached.score_accuracy`` is.
     """
 
     params: int
@@ -64,19 +70,24 @@ class Placed:
     peers: list[float]
     range: tuple[int, int]
     better: list[Neighbour]
+    measure: str
+
+    def __str__(self) -> str:
+        """Return it in lines, as ``hypernas score`` prints them."""
+        return "\n".join(self.lines())
 
     @property
     def rank(self) -> int:
         """Its rank among the peers, 1 is best."""
         return 1 + sum(score > self.reached.score for score in self.peers)
 
-    def lines(self, measure: str) -> list[str]:
-        """Say it in lines; ``measure`` is the task's word for what is measured."""
+    def lines(self) -> list[str]:
+        """Say it in lines."""
         low, high = self.reached.interval
         lines = [
             f"size     {short(self.params)} params, {short(self.macs)} MACs",
             f"score    {self.reached.score:.3f} ({low:.3f} to {high:.3f}), "
-            f"score {measure} {self.reached.score_accuracy:.1%}",
+            f"score {self.measure} {self.reached.score_accuracy:.1%}",
             f"unlike   {self.distance:.2f} from the nearest training graph; among themselves these "
             f"are up to {self.usual:.2f} apart",
         ]
@@ -104,26 +115,62 @@ class Placed:
         ]
 
 
-def built(given: str, *, seed: int) -> nn.Module:
-    """Return the module that the function ``FILE.py:FUNCTION`` builds.
+def place(network: nn.Module | Callable[[], nn.Module] | str, run: Run | str | Path) -> Placed:
+    """Place a network of your own among the candidates of a run, as ``hypernas score`` does.
 
     Args:
-        given: file and function; it is called without arguments.
+        network: a module, which is copied and stays as it is; a function without arguments that
+            returns one; or the name of such a function, ``FILE.py:FUNCTION``.
+        run: a run with a trained hypernetwork, or its folder.
+
+    Returns:
+        Its score, rank and neighbours; ``print`` says them in lines.
+
+    Raises:
+        ConfigError: there is no such network, it is not for the run's data, unlike all that the
+            hypernetwork was trained on, or its outputs are not finite.
+        GraphError: it cannot be read with the run's data.
+        RunError: the run has no trained hypernetwork.
+    """
+    opened = run if isinstance(run, Run) else Run.open(run, quiet=True)
+    module = built(network, seed=opened.config.seed)
+    return placed(opened.place, opened.scored, module)
+
+
+def built(given: nn.Module | Callable[[], nn.Module] | str, *, seed: int) -> nn.Module:
+    """Return the module that a function builds, or a copy of a module.
+
+    Args:
+        given: the module, the function, or ``FILE.py:FUNCTION``; called without arguments.
         seed: of its random numbers; the caller's are left as they were.
 
     Raises:
         ConfigError: there is none, it fails, or returns something else.
     """
-    build = function_in(given, what="network", error=ConfigError)
+    if isinstance(given, nn.Module):
+        try:
+            return copy.deepcopy(given)
+        except Exception as error:
+            raise ConfigError(
+                f"the network cannot be copied: {error!r}; give a function that builds it"
+            ) from error
+    named = isinstance(given, str)
+    build = function_in(given, what="network", error=ConfigError) if named else given
+    name = given if named else getattr(given, "__name__", type(given).__name__)
+    if not callable(build):
+        raise ConfigError(
+            f"the network is of type {name}; expected a torch.nn.Module, a function that returns "
+            "one, or FILE.py:FUNCTION"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initialisation"))
         try:
             module = build()
-        except Exception as error:
-            raise ConfigError(f"network {given!r} fails: {error!r}; mend its function") from error
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"network {name!r} fails: {error!r}; mend its function") from error
     if not isinstance(module, nn.Module):
         raise ConfigError(
-            f"network {given!r} returned {type(module).__name__}; expected a torch.nn.Module"
+            f"network {name!r} returned {type(module).__name__}; expected a torch.nn.Module"
         )
     return module
 
@@ -143,8 +190,7 @@ def placed(place: Workplace, scored: Sequence[Scored], module: nn.Module) -> Pla
     """
     device = place.config.device
     norms = prepare(module.to(device), device)
-    example = place.signature.example_input().to(device)
-    candidate = foreign(module, example, place.signature, norms)
+    candidate = _read(module, place.signature, norms, device)
     drawn = place.fit_survey.drawn[:TRAINING_GRAPHS]
     known = [place.fit_candidates.of(surveyed.choices) for surveyed in drawn]
     _require_outputs(candidate, known[0])
@@ -164,7 +210,20 @@ def placed(place: Workplace, scored: Sequence[Scored], module: nn.Module) -> Pla
         peers=[peer.score for peer in peers],
         range=(min(sizes), max(sizes)),
         better=_better(place, scored, candidate, reached.score, like),
+        measure=place.task.short,
     )
+
+
+def _read(
+    module: nn.Module, data: Signature, norms: tuple[_BatchNorm, ...], device: str
+) -> Candidate:
+    try:
+        return foreign(module, data.example_input().to(device), data, norms)
+    except GraphError as error:
+        raise GraphError(
+            f"the network cannot be read with the data of this run ({data}): "
+            f"{error.__cause__ or error}; build one for these data"
+        ) from error
 
 
 def _require_outputs(candidate: Candidate, other: Candidate) -> None:
@@ -201,14 +260,24 @@ def _require_alike(place: Workplace, candidate: Candidate, like: Likeness) -> No
 def _score(place: Workplace, candidate: Candidate, left: dict[str, str]) -> Score:
     """Score a candidate as others are, but for the parameters that are left alone."""
     with evaluating(place.hypernet):
-        weights = place.hypernet([candidate] * BLOCK)[0]
+        (weights,) = place.hypernet([candidate])
     kept = {name: value for name, value in weights.items() if name not in left}
     try:
-        return place.score.judge(candidate, kept)
-    except (RuntimeError, IndexError, ValueError) as error:
+        reached = place.score.judge(candidate, kept)
+    except HypernasError:
+        raise
+    except Exception as error:  # of the user's forward, or of a loss that its outputs do not fit
         raise ConfigError(
-            f"the network's outputs cannot be judged for {candidate.data}: {error}"
+            f"the network's outputs cannot be judged for {candidate.data}: {error!r}; build one "
+            "for these data"
         ) from error
+    if reached.score == WORST:
+        raise ConfigError(
+            "the network's outputs are not finite (NaN or infinite) with the weights that the "
+            "hypernetwork writes, so that there is nothing to rank; look for divisions by 0, "
+            "logarithms of 0, and parameters of its own that are not finite"
+        )
+    return reached
 
 
 def _of_its_size(scored: Sequence[Scored], macs: int) -> list[Scored]:
