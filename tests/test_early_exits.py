@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 from typing import Any
 
@@ -105,8 +106,11 @@ def test_a_threshold_asks_in_turn_for_each_example() -> None:
     torch.testing.assert_close(first, whole[0])
     seen = ran(early, lambda: early.predict(x[:1], threshold=0.0))
     assert seen <= layers(graph, [exits[0].number])
-    capped = early.predict(x, threshold=1.1, budget=exits[1].stop_macs)
+    capped = early.predict(x, threshold=1.0, budget=exits[1].stop_macs)
     torch.testing.assert_close(capped, whole[1])
+    for wrong in (5, -1, 1.01, math.nan):
+        with pytest.raises(ConfigError, match=f"threshold of {wrong} is no probability; give 0 to"):
+            early.predict(x, threshold=wrong)
 
 
 def test_names_modes_and_copies_are_those_of_the_network() -> None:

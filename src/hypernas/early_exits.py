@@ -58,8 +58,11 @@ class EarlyExits(fx.GraphModule):
             Outputs, (batch, ...).
 
         Raises:
-            ConfigError: the budget does not pay for the cheapest exit.
+            ConfigError: the budget does not pay for the cheapest exit, or the threshold is no
+                probability.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"a threshold of {threshold} is no probability; give 0 to 1")
         in_turn = threshold is not None
         paid = [e.number for e in self.asked if (e.stop_macs if in_turn else e.macs) <= budget]
         if not paid:

@@ -102,8 +102,8 @@ def test_predict_of_the_file() -> None:
     torch.testing.assert_close(network.predict(x, budget=29), first)
     torch.testing.assert_close(network.predict(x), second)
     torch.testing.assert_close(network.predict(x, threshold=0.0), first)
-    torch.testing.assert_close(network.predict(x, threshold=2.0), second)
-    torch.testing.assert_close(network.predict(x, threshold=2.0, budget=31), first)
+    torch.testing.assert_close(network.predict(x, threshold=1.0), second)
+    torch.testing.assert_close(network.predict(x, threshold=1.0, budget=31), first)
     threshold = first.softmax(1).amax(1).median().item()
     sure = first.softmax(1).amax(1, keepdim=True) >= threshold
     torch.testing.assert_close(
@@ -111,6 +111,9 @@ def test_predict_of_the_file() -> None:
     )
     with pytest.raises(ValueError, match="a budget of 9 pays for no exit; give 10 or more"):
         network.predict(x, budget=9)
+    for wrong in (5, -1, float("nan")):
+        with pytest.raises(ValueError, match=f"threshold of {wrong} is no probability; give 0 to"):
+            network.predict(x, threshold=wrong)
 
 
 class Twice(nn.Module):

@@ -44,6 +44,8 @@ _METHODS = '''
         each example by itself goes from exit to exit until the largest probability of a class
         reaches it, or the budget is spent.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"a threshold of {threshold} is no probability; give 0 to 1")
         column = 1 if threshold is None else 2
         paid = [exit[0] for exit in ASKED if exit[column] <= budget]
         if not paid:
