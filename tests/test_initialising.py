@@ -280,6 +280,14 @@ def test_a_trained_run_writes_and_its_folder_writes_the_same(
     assert all(map(torch.equal, modules[0].parameters(), modules[1].parameters()))
 
 
+@pytest.mark.parametrize("hypernet", [None, 3, nn.Linear(2, 2)], ids=str)
+def test_what_is_no_hypernetwork_is_said_in_a_line(hypernet: Any) -> None:
+    with pytest.raises(ConfigError, match=r"no hypernetwork and no run folder .*; give the folder"):
+        initialise(nn.Linear(6, 2), hypernet, ROW)
+    with pytest.raises(GraphError, match="network is of type int; expected a torch"):
+        initialise(3, hypernet, ROW)
+
+
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path) -> None:
     module = nn.Linear(6, 2)
     with pytest.raises(ConfigError, match="no hypernetwork and no run folder 'gnh'; give the fold"):

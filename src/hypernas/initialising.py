@@ -69,7 +69,7 @@ def initialise(
         What was written, and what was left and why.
 
     Raises:
-        GraphError: the module does not run on the example.
+        GraphError: it is no module, or cannot be read with the example.
         ConfigError: there is no such hypernetwork, or it reads only networks of a space.
         RunError: the run has no trained hypernetwork.
 
@@ -103,7 +103,7 @@ def _found(hypernet: Run | str | Path, candidate: Candidate) -> Hypernet:
         return hypernet.place.hypernet
     if str(hypernet).partition(":")[0] in hypernets.known():
         return hypernets.make(str(hypernet), example=candidate)
-    if not Path(hypernet).exists():
+    if not isinstance(hypernet, (str, Path)) or not Path(hypernet).exists():
         raise ConfigError(
             f"no hypernetwork and no run folder {str(hypernet)!r}; give the folder of a run, or "
             f"one of {', '.join(hypernets.known())}"
