@@ -34,6 +34,7 @@ def test_degrees_and_depths_are_those_of_the_graph() -> None:
     graph = side_by_side([operators(c, most=1, flat=True) for c in candidates])
     pairs = GHN3().structure(graph, torch.device("cpu"))
     assert [len(codes) for codes in pairs.codes] == np.bincount(graph.owner).tolist()
+    assert {codes.dtype for codes in pairs.codes} == {torch.int32}, "half of what int64 takes"
     for v in range(len(graph)):
         degrees = [int((graph.edges[:, end] == v).sum()) for end in (1, 0)]
         assert pairs.degrees[v].tolist() == degrees
@@ -76,5 +77,6 @@ def test_distance_reaches_the_weights() -> None:
     hypernet = GHN3()
     before = hypernet([candidate])[0]["stem.0.weight"].detach()
     with torch.no_grad():
-        hypernet.bias.weight[2:] += 3 * torch.randn_like(hypernet.bias.weight[2:])
+        for codes in hypernet.related.parameters():
+            codes += 3 * torch.randn_like(codes)
     assert not torch.allclose(hypernet([candidate])[0]["stem.0.weight"], before, atol=1e-3)

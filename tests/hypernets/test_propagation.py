@@ -292,7 +292,7 @@ def test_an_operator_holds_at_most_so_many_weighted_operations() -> None:
     alone = operators_of(graph, most=1)
     assert [len(chain) for chain in alone.members] == [3, *[2] * 6]
     assert alone.edges.tolist() == [[i, i + 1] for i in range(6)]
-    assert alone.sizes.tolist() == [[18, 18, 3, 5]] * 7  # four bins an octave, from 1
+    assert alone.sizes.tolist() == [[20, 20, 3, 5]] * 7
 
 
 def test_a_flat_graph_has_the_edges_between_segments_too() -> None:

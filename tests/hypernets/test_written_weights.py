@@ -142,7 +142,8 @@ def test_every_parameter_is_written_and_teaches_the_hypernetwork(
     if name == "shared":
         assert len(reached) == len(wanted(candidate))
     else:
-        graph = {"degrees", "depths", "bias", "layers"} if "ghn3" in name else {"propagation"}
+        ghn3 = {"degrees", "depths", "related", "unrelated", "layers"}
+        graph = ghn3 if "ghn3" in name else {"propagation"}
         unused = graph if options.get("rounds") == 0 else set()
         norm = set() if name == "ghn" else {"norm"}
         parts = {"embed", "decoder"} | norm | graph - unused
@@ -258,7 +259,7 @@ def test_a_seed_makes_one_hypernetwork_and_leaves_the_generator_alone(
 
 def test_unknown_names_and_options_list_the_known() -> None:
     listed = "known are ghn, ghn2, ghn3, smash, shared"
-    with pytest.raises(ConfigError, match=rf"did you mean 'shared'\? {listed}"):
+    with pytest.raises(ConfigError, match=rf"did you mean 'shared'\?\); {listed}"):
         make("share")
     with pytest.raises(
         ConfigError, match="no option 'width'; it has state, hidden, rounds, scheme"

@@ -3,7 +3,7 @@
 Source: Knyazev, Drozdzal, Taylor and Romero-Soriano, Parameter Prediction for Unseen Deep
 Architectures (arXiv 2110.13100). Notable choices: a node is a weighted operation with what follows
 it; operators of one level are updated together in all candidates; tensors wider than the decoder
-are no copies; sizes of weights have bins without an end.
+are no copies; sizes of weights are told by waves, so that none is unknown.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 Source: Knyazev, Hwang and Lacoste-Julien, Can We Scale Transformers to Predict Parameters of
 Diverse ImageNet Models? (arXiv 2303.04143), with the layers of Graphormer (arXiv 2106.05234).
 Notable choices: what distance adds to the attention is a small table, looked up, where the authors'
-code holds two vectors for every pair of nodes; ways longer than the cutoff are told from none; each
-candidate attends to itself only, so nothing is padded; a node is a weighted operation with what
-follows it; tensors wider than the decoder are no copies.
+code holds two vectors for every pair of nodes; distances and numbers of neighbours are told by
+waves, so that none is unknown; ways longer than the cutoff are told from none; each candidate
+attends to itself only, so nothing is padded; a node is a weighted operation with what follows it;
+tensors wider than the decoder are no copies.
 
 Legend: N operators of all candidates, n of one, C size of a state, A attention heads.
 """
@@ -23,16 +24,14 @@ from torch.nn import functional as F
 
 from hypernas.graph import KINDS
 from hypernas.hypernets.deep import DecoderName, decoder_of
-from hypernas.hypernets.embedding import Embedding, require
+from hypernas.hypernets.embedding import OCTAVES, Embedding, Waves, require
 from hypernas.hypernets.graph_hypernet import GraphHypernet, Tables
 from hypernas.hypernets.operators import FAR, OperatorGraph, distances
 
 SIZES = {"t": (3, 64, 8), "s": (5, 128, 16)}
 """layers, state and heads of each size"""
-DEGREES = 32
-"""numbers of neighbours that are told apart"""
-DEPTHS = 512
-"""distances from the input that are told apart"""
+DEPTHS = tuple(2**k for k in range(2, 12))
+"""periods of the waves of a distance from the input"""
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ class Pairs:
     """How operators lie to each other.
 
     Attributes:
-        codes: for each candidate what the row's operator is to the column's, int64 (n, n): see
+        codes: for each candidate what the row's operator is to the column's, int32 (n, n): see
             :func:`pair_codes`.
-        degrees: numbers of sources and of targets, int64 (N, 2).
-        depths: 1 + distance from an input; 0 where there is no way, int64 (N,).
+        degrees: numbers of sources and of targets, float32 (N, 2).
+        depths: 1 + distance from an input; 0 where there is no way, float32 (N,).
     """
 
     codes: tuple[Tensor, ...]
@@ -73,13 +72,13 @@ class GHN3(GraphHypernet):
         layers, state, heads = SIZES[size]
         self.cutoff = cutoff
         self.embed = Embedding(state)
-        self.degrees = nn.ModuleList(nn.Embedding(DEGREES, state) for _ in range(2))
-        self.depths = nn.Embedding(DEPTHS, state)
-        self.bias = nn.Embedding(2 * (cutoff + 1) + 2, heads)
+        spread = state**-0.5
+        self.degrees = nn.ModuleList(Waves(state, OCTAVES, spread) for _ in range(2))
+        self.depths = Waves(state, DEPTHS, spread)
+        self.unrelated = nn.Parameter(torch.randn(2, heads) * spread)
+        self.related = nn.ModuleList(Waves(heads, OCTAVES, spread) for _ in range(2))
         self.layers = nn.ModuleList(Layer(state, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(state)
-        for table in (*self.degrees.parameters(), self.depths.weight, self.bias.weight):
-            nn.init.trunc_normal_(table, std=state**-0.5)
         self.decoder = decoder_of(decoder, state, width=state)
 
     def reads(self) -> Hashable:
@@ -94,24 +93,31 @@ class GHN3(GraphHypernet):
             codes.append(torch.from_numpy(pair_codes(found, self.cutoff)).to(device))
             inputs = graph.features[own, KINDS.index("input")] > 0
             nearest = found[:, inputs].min(axis=1, initial=FAR)
-            depths.append(np.where(nearest < FAR, np.minimum(nearest + 1, DEPTHS - 1), 0))
+            depths.append(np.where(nearest < FAR, nearest + 1, 0))
         degrees = [np.bincount(graph.edges[:, end], minlength=len(graph)) for end in (1, 0)]
         return Pairs(
             codes=tuple(codes),
-            degrees=torch.from_numpy(np.minimum(np.stack(degrees, 1), DEGREES - 1)).to(device),
-            depths=torch.from_numpy(np.concatenate(depths).astype(np.int64)).to(device),
+            degrees=torch.from_numpy(np.stack(degrees, 1)).to(device, torch.float32),
+            depths=torch.from_numpy(np.concatenate(depths)).to(device, torch.float32),
         )
 
     def states(self, tables: Tables) -> Tensor:
         pairs = tables.structure
-        states = self.embed(tables.features, tables.sizes) + self.depths(pairs.depths)
-        for table, counts in zip(self.degrees, pairs.degrees.unbind(1), strict=True):
-            states = states + table(counts)
+        states = self.embed(tables.features, tables.sizes)
+        states = states + self.depths(pairs.depths) * (pairs.depths > 0)[:, None]
+        for waves, counts in zip(self.degrees, pairs.degrees.unbind(1), strict=True):
+            states = states + waves((1 + counts).log2())
+        table = self.bias()
         # (1, A, n, n) for each candidate; all layers have the same
-        biases = [self.bias(codes).permute(2, 0, 1)[None].contiguous() for codes in pairs.codes]
+        biases = [F.embedding(c, table).permute(2, 0, 1)[None].contiguous() for c in pairs.codes]
         for layer in self.layers:
             states = layer(states, biases)
         return self.norm(states)
+
+    def bias(self) -> Tensor:
+        """Return what each code of :func:`pair_codes` adds to the attention, (codes, A)."""
+        ways = torch.arange(1, self.cutoff + 2, device=self.unrelated.device).log2()
+        return torch.cat([self.unrelated, *(waves(ways) for waves in self.related)])
 
 
 class Layer(nn.Module):
@@ -163,4 +169,4 @@ def pair_codes(distances: np.ndarray, cutoff: int) -> np.ndarray:
     below = above.T + cutoff + 1
     codes = np.where(distances < FAR, above, np.where(distances.T < FAR, below, 1))
     np.fill_diagonal(codes, 0)
-    return codes.astype(np.int64)
+    return codes.astype(np.int32)

@@ -23,7 +23,7 @@ class Tables:
 
     Attributes:
         features: what each operator is, float32 (N, FEATURES).
-        sizes: bins of its weight's sizes, int64 (N, 4).
+        sizes: of its weight, float32 (N, 4), see :class:`OperatorGraph`.
         structure: who is whose neighbour, in the form that the hypernetwork reads.
         tensors: what is to be written.
     """

@@ -19,10 +19,6 @@ from hypernas.graph import KINDS, Graph, Node
 
 KERNELS = (1, 3, 5, 7)
 """kernel sizes with a feature of their own; larger ones share one"""
-BINS, OCTAVE = 72, 4
-"""numbers of channels fall into bins, four an octave; 0 is for none"""
-SIDES = 17
-"""kernel sizes of 1 to 15 have a bin each, larger ones share one; 0 is for none"""
 EXTRAS = ("dilated", "strided", "log channels", "log size", "members")
 FAR = 2**30
 """longer than any path: there is none"""
@@ -38,8 +34,8 @@ class OperatorGraph:
     Attributes:
         members: for each operator the positions of its operations in the candidate's graph.
         features: what each operator is, float32 of shape (operators, FEATURES).
-        sizes: bins of the output channels, input channels, and kernel height and width of its first
-            weight or pooling window, int64 of shape (operators, 4).
+        sizes: output channels, input channels, and kernel height and width of its first weight or
+            pooling window, 0 for none; float32 of shape (operators, 4).
         edges: pairs (source, target) within a segment, int64 of shape (edges, 2).
         fed: whether an operator takes a value from outside its segment, bool of shape (operators,).
         segment: of each operator, int64 of shape (operators,).
@@ -139,7 +135,9 @@ def _operators(graph: Graph, most: int, flat: bool) -> OperatorGraph:
     return OperatorGraph(
         members=tuple(map(tuple, members)),
         features=np.stack([_features([graph.nodes[i] for i in chain]) for chain in members]),
-        sizes=np.array([_sizes([graph.nodes[i] for i in chain]) for chain in members]),
+        sizes=np.array(
+            [_sizes([graph.nodes[i] for i in chain]) for chain in members], dtype=np.float32
+        ),
         edges=pairs,
         fed=fed,
         segment=segment,
@@ -206,19 +204,15 @@ def _features(nodes: list[Node]) -> np.ndarray:
 
 
 def _sizes(nodes: list[Node]) -> tuple[int, int, int, int]:
-    """Return the bins of an operator's first weight, or else of its pooling window."""
+    """Return the sizes of an operator's first weight, or else of its pooling window."""
     for node in nodes:
         shape = next((p.shape for p in node.parameters if p.role == "weight"), None)
         if shape is None and not node.kernel:
             continue
         outputs, inputs, *kernel = shape or (1, 1, *node.kernel)
         height, width = [*[1] * (2 - len(kernel)), *kernel[-2:]]
-        return _bin(outputs), _bin(inputs), min(height, SIDES - 1), min(width, SIDES - 1)
+        return outputs, inputs, height, width
     return 0, 0, 0, 0
-
-
-def _bin(channels: int) -> int:
-    return min(1 + round(OCTAVE * math.log2(max(channels, 1))), BINS - 1)
 
 
 def kernel_class(kernel: tuple[int, ...]) -> int:
