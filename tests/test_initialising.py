@@ -6,18 +6,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from coverage_table import PAGE, of_others, own, title
 from families import IMAGE, OWN, ROW, hugging_face
 from families.others import Shared, parametrised
+from small_run import RUN
 from torch import Tensor, nn
 from torch.nn.utils import weight_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
 from hypernas import hypernets
+from hypernas.candidate import build_network
 from hypernas.errors import ConfigError, GraphError, RunError
+from hypernas.foreign import foreign
 from hypernas.initialising import Initialised, initialise
 from hypernas.runs import Run
 
@@ -173,14 +177,61 @@ def test_what_is_left_is_listed_with_its_reason() -> None:
         "empty": "holds no values",
         "complex": "is of type complex64",
         "wide": "its values share memory",
+        "weights.0": UNKNOWN,
     }
-    assert report.written == {"used.weight": 12, "weights.0": 1}
+    assert report.written == {"used.weight": 12}
     assert str(report) == (
-        "2 tensors written, 52.0% of the parameters; 1 left: holds no values; 1 left: is of type "
+        "1 tensors written, 48.0% of the parameters; 1 left: holds no values; 1 left: is of type "
         "complex64; 1 left: its values share memory; 1 left: frozen; 2 left: does not reach the "
-        "output"
+        "output; 1 left: what it is for is not known"
     )
     assert Initialised({}, {}, 0, "run").share == 1
+
+
+class Meanings(nn.Module):
+    """Parameters of many uses: temperatures, slopes and scales beside tables and tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(20, 8, padding_idx=0)
+        self.bags = nn.EmbeddingBag(20, 8, padding_idx=3)
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.places = nn.Parameter(torch.zeros(10, 8))
+        self.gamma = nn.Parameter(1e-5 * torch.ones(8))
+        self.gate = nn.Parameter(torch.zeros(8))
+        self.act, self.both = nn.PReLU(), nn.Bilinear(8, 8, 3)
+        self.logit_scale = nn.Parameter(torch.tensor(2.66))
+        self.core = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.words(ids) + self.bags(ids)[:, None]
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        x = x + self.places + self.gate
+        x = x + self.act(self.core(x, x)) * self.gamma + self.gate * x
+        return self.both(x, x) * self.logit_scale.exp()
+
+
+def test_parameters_that_carry_a_meaning_keep_their_values() -> None:
+    module = Meanings()
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    report = initialise(module, "ghn", torch.arange(18).view(2, 9))
+    left = ["gamma", "gate", "act.weight", "logit_scale"]
+    assert report.left == dict.fromkeys(left, UNKNOWN)
+    assert all(torch.equal(module.get_parameter(name), before[name]) for name in left)
+    for table in ("token", "places"):
+        assert 1e-3 < module.get_parameter(table).abs().mean() < 1
+    for name in ("both.weight", "core.encoder.layers.0.self_attn.out_proj.weight"):
+        assert 0.02 < module.get_parameter(name).std() < 2
+    assert not module.words.weight[0].any(), "the row for padding"
+    assert not module.bags.weight[3].any()
+    assert module.words.weight[1:].any(dim=1).all()
+    with torch.no_grad():
+        module.words.weight[0] = 1.5
+    initialise(module, "ghn", torch.arange(18).view(2, 9))
+    assert (module.words.weight[0] == 1.5).all(), "its own value, whatever that is"
+
+
+UNKNOWN = "what it is for is not known"
 
 
 class Compiled(nn.Module):
@@ -265,7 +316,9 @@ def test_every_hypernetwork_that_reads_graphs_writes_every_kind_of_tensor(name: 
     for family in ("Swin", "transposed convolutions", "LSTM, GRU cell, bilinear", "ConvNeXt"):
         make, example = OWN[family]
         module = made(make)
-        assert initialise(module, name, example).share == 1
+        report = initialise(module, name, example)
+        assert set(report.left) == {n for n in report.left if n.endswith("layer_scale")}
+        assert report.share > 0.99
         assert all(torch.isfinite(value).all() for value in called(module, example))
 
 
@@ -278,6 +331,34 @@ def test_a_trained_run_writes_and_its_folder_writes_the_same(
     for module, run in zip(modules, (finished_run, finished), strict=True):
         assert initialise(module, run, example).share == 1
     assert all(map(torch.equal, modules[0].parameters(), modules[1].parameters()))
+
+
+def test_what_weight_sharing_never_fitted_is_left(tmp_path: Path) -> None:
+    shared = hypernets.make("shared")
+    known = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    shared.prepare([foreign(known, ROW)])
+    module = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+    before = module[2].weight.detach().clone()
+    report = initialise(module, shared, ROW)
+    assert report.written.keys() == {"0.weight", "0.bias"}
+    reason = "the hypernetwork was never fitted for it"
+    assert report.left == dict.fromkeys(("2.weight", "2.bias"), reason)
+    assert torch.equal(module[2].weight, before)
+    assert initialise(module, "shared", ROW).share == 1, "a new one by name was asked for as it is"
+
+
+def test_what_a_run_of_weight_sharing_never_fitted_is_left(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(RUN, hypernet="shared", steps=2)
+    run = Run.start(tmp_path / "run", config, quiet=True)
+    run.fit()
+    module = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(288, 10))
+    example = run.place.signature.example_input()
+    report = initialise(module, run, example)
+    assert (report.written, report.share) == ({}, 0)
+    assert set(report.left.values()) == {"the hypernetwork was never fitted for it"}
+    candidate = run.place.candidates.of(run.place.survey.drawn[0].choices)
+    network = build_network(run.place.space, candidate.choices, run.place.signature, seed=0)
+    assert initialise(network, tmp_path / "run", example).written
 
 
 @pytest.mark.parametrize("hypernet", [None, 3, nn.Linear(2, 2)], ids=str)

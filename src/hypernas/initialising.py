@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,16 @@ from hypernas import hypernets
 from hypernas.candidate import Candidate
 from hypernas.errors import ConfigError
 from hypernas.foreign import foreign, left_alone
+from hypernas.graph import Graph
 from hypernas.hypernets import Hypernet
 from hypernas.reading import Example
 from hypernas.runs import Run
 from hypernas.scoring import evaluating
+
+PASSED_ON = ("reshape", "identity", "dropout")
+"""kinds of operations whose result is what they are given, laid out otherwise"""
+JOINED = ("add", "concat", "attention")
+"""kinds of operations by which tables of positions and class tokens come in"""
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,12 @@ def initialise(
     """Write every parameter of ``module`` that a hypernetwork can write, in place.
 
     Tensors that several layers share are written once. Frozen ones, those that do not reach the
-    output, and those that a parametrisation ties to other values keep what they hold and are
-    listed. Buffers are not touched: running statistics of batch norms do not fit the new weights
-    before some batches went through in training mode.
+    output, those that a parametrisation ties to other values, those whose role in the module is not
+    known (slopes, layer scales, temperatures) and those that a trained hypernetwork was never
+    fitted for keep what they hold and are listed. The row of an embedding that stands for padding
+    keeps what it holds too: no gradient would ever change it. Buffers are not touched: running
+    statistics of batch norms do not fit the new weights before some batches went through in
+    training mode.
 
     Args:
         module: any module, see :func:`hypernas.graph_of`.
@@ -80,6 +90,11 @@ def initialise(
     candidate = foreign(module, example)
     made = hypernet if isinstance(hypernet, Hypernet) else _found(hypernet, candidate)
     left = left_alone(module, candidate.graph)
+    for name in () if _is_name(hypernet) else made.untrained(candidate):
+        left.setdefault(name, "the hypernetwork was never fitted for it")
+    for name in _of_unknown_role(candidate.graph):
+        left.setdefault(name, "what it is for is not known")
+    padding = _padding(module)
     with evaluating(made):
         (weights,) = made([candidate])
     parameters = dict(module.named_parameters())
@@ -94,14 +109,54 @@ def initialise(
         else:
             parameter.copy_(weights[name])
             written[name] = parameter.numel()
+    for row, kept in padding:
+        row.copy_(kept)
     values = sum(parameter.numel() for parameter in parameters.values())
     return Initialised(written, left, values, candidate.graph.reader)
+
+
+def _of_unknown_role(graph: Graph) -> list[str]:
+    """Return the names of the parameters of which neither layer, name nor use says what they do."""
+    known: dict[str, bool] = {}
+    for position, node in enumerate(graph.nodes):
+        for parameter in node.parameters:
+            told = parameter.role != "other" or (
+                node.kind == "parameter"
+                and math.prod(parameter.shape) > 1
+                and _only_joined(graph, position)
+            )
+            known[parameter.name] = told or known.get(parameter.name, False)
+    return [name for name, told in known.items() if not told]
+
+
+def _only_joined(graph: Graph, position: int) -> bool:
+    """Say whether a node's value is added or joined to others wherever it is used."""
+    users = graph.consumers()[position]
+    return bool(users) and all(
+        graph.nodes[user].kind in JOINED
+        or (graph.nodes[user].kind in PASSED_ON and _only_joined(graph, user))
+        for user in users
+    )
+
+
+def _padding(module: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return each row of an embedding that stands for padding, and a copy of what it holds."""
+    rows = [
+        layer.weight[layer.padding_idx]
+        for layer in module.modules()
+        if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) and layer.padding_idx is not None
+    ]
+    return [(row, row.clone()) for row in rows]
+
+
+def _is_name(hypernet: Hypernet | Run | str | Path) -> bool:
+    return isinstance(hypernet, str) and hypernet.partition(":")[0] in hypernets.known()
 
 
 def _found(hypernet: Run | str | Path, candidate: Candidate) -> Hypernet:
     if isinstance(hypernet, Run):
         return hypernet.place.hypernet
-    if str(hypernet).partition(":")[0] in hypernets.known():
+    if _is_name(hypernet):
         return hypernets.make(str(hypernet), example=candidate)
     if not isinstance(hypernet, (str, Path)) or not Path(hypernet).exists():
         raise ConfigError(

@@ -129,7 +129,12 @@ class Listing:
                 for owner in [name.rpartition(".")[0]]
             ]
         return tuple(
-            Parameter(self.names[id(tensor)], tuple(tensor.shape), role_of(kind, name))
+            Parameter(
+                self.names[id(tensor)],
+                tuple(tensor.shape),
+                # of a layer that no table has, such as nn.Bilinear, the name tells as much
+                role_of_own(name, tensor.dim()) if kind == "other" else role_of(kind, name),
+            )
             for kind, name, tensor in held
             if tensor is not None and id(tensor) in self.names
         )
