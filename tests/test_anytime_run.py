@@ -98,7 +98,7 @@ def test_budgets_that_cannot_be(tmp_path: Path) -> None:
     for given in ((0, 10), (10, 10), (20, 10)):
         with pytest.raises(ConfigError, match="--budgets"):
             check(msgspec.structs.replace(CONFIG, budgets=given))
-    with pytest.raises(ConfigError, match="--budget-scale log: the networks of space cell"):
+    with pytest.raises(ConfigError, match="--budget-scale log: networks of space cell"):
         Run.start(tmp_path / "run", msgspec.structs.replace(RUN, budget_scale="log"), quiet=True)
 
 

@@ -168,7 +168,7 @@ def test_smash_reads_other_depths_but_no_other_layout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"ndoes": 3}, "no option 'ndoes'"), ({"nodes": "many"}, "option nodes=many")],
+    [({"ndoes": 3}, "no option 'ndoes'"), ({"nodes": "many"}, "--fit-set nodes=many: ")],
 )
 def test_options_that_are_none_are_refused(
     tmp_path: Path, given: dict[str, Any], words: str

@@ -8,14 +8,18 @@ import time
 from pathlib import Path
 
 import msgspec
+import torch
 
 from hypernas import budget, warmup
+from hypernas.candidate import Candidate
 from hypernas.config import COUNTS, Plan
 from hypernas.console import Voice, short
 from hypernas.distilling import copy_teacher, teacher_of
+from hypernas.errors import ConfigError, GraphError, SpaceError
 from hypernas.files import new_folder, write_json
 from hypernas.fit_space import require_readable
 from hypernas.fitting import RECIPES
+from hypernas.hypernets import Hypernet
 from hypernas.options import in_words
 from hypernas.presets import choose_preset, is_open
 from hypernas.randomness import rng
@@ -48,7 +52,9 @@ def prepare(place: Workplace, voice: Voice) -> None:
         place.space, why = choose_preset(place, given, spent=time.perf_counter() - began)
         voice.say(why)
     hypernet = place.new_hypernet()  # refuses a space that it cannot read
-    place.sampler.require(place.candidates.draw(rng(config.seed, "example")), hypernet)
+    example = place.candidates.draw(rng(config.seed, "example"))
+    place.sampler.require(example, hypernet)
+    _require_writable(hypernet, example, _fit_example(place))
     with voice.bar("survey") as update:
         place.look(
             config.survey,
@@ -58,8 +64,11 @@ def prepare(place: Workplace, voice: Voice) -> None:
     known = place.survey
     known.require(config.limits)
     largest = max(known.drawn, key=lambda architecture: len(architecture.choices))
+    biggest = max(known.drawn, key=lambda architecture: architecture.params)
     place.sampler.require(place.candidates.of(largest.choices), hypernet)
+    _require_writable(hypernet, place.candidates.of(biggest.choices))
     require_readable(place)
+    _require_budgets(place, voice)
     _say_space(place, known, voice)
     _say_fit_space(place, voice)
     if counted:
@@ -71,6 +80,55 @@ def prepare(place: Workplace, voice: Voice) -> None:
     spent = time.perf_counter() - began
     _say_plan(place.plan, voice)
     _write(place, spent)
+
+
+def _fit_example(place: Workplace) -> Candidate:
+    """Return a candidate that the hypernetwork may learn from.
+
+    Raises:
+        SpaceError: the space does not work under the options of --fit-set.
+    """
+    candidates = place.fit_candidates  # names --fit-set where there is no such option
+    try:
+        return candidates.draw(rng(place.config.seed, "example"))
+    except (SpaceError, GraphError) as error:
+        raise SpaceError(f"--fit-set {in_words(place.config.fit_options)}: {error}") from error
+
+
+def _require_writable(hypernet: Hypernet, *candidates: Candidate) -> None:
+    """Refuse candidates whose weights the hypernetwork cannot write.
+
+    Raises:
+        ConfigError: it says why.
+    """
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for candidate in candidates:
+            hypernet.prepare([candidate])
+            hypernet([candidate])
+
+
+def _require_budgets(place: Workplace, voice: Voice) -> None:
+    """Refuse budgets in which every network is silent, and warn where most are.
+
+    Raises:
+        ConfigError: says what the cheapest answer costs.
+    """
+    budgets = place.budgets
+    if budgets is None:
+        return
+    share = place.survey.answering(budgets.high)
+    if share == 0:
+        cheapest = min(architecture.first_answer for architecture in place.survey.drawn)
+        raise ConfigError(
+            f"--budgets {budgets.low} {budgets.high}: no network would ever answer, as the "
+            f"cheapest exit of {len(place.survey.drawn)} drawn costs {cheapest} MACs; give a range "
+            "that reaches it, or a smaller space (--set)"
+        )
+    if share < 0.5:
+        voice.say(
+            f"only {share:.0%} of the candidates have an exit that costs at most {budgets.high:,} "
+            "MACs; the others never answer and score alike (--budgets, --set)"
+        )
 
 
 def _write(place: Workplace, spent: float) -> None:

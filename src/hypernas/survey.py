@@ -36,6 +36,11 @@ class Surveyed(Struct, frozen=True):
     exits: list[int] = []
     """MACs of each exit, where there are several"""
 
+    @property
+    def first_answer(self) -> int:
+        """MACs of the cheapest exit."""
+        return min(self.exits, default=self.macs)
+
 
 class Survey(Struct, frozen=True, dict=True):
     """Random architectures of a space, drawn by its own weights."""
@@ -69,6 +74,10 @@ class Survey(Struct, frozen=True, dict=True):
         """MACs of the cheapest and of the dearest exit; None where no network has several."""
         every = [macs for architecture in self.drawn for macs in architecture.exits]
         return (min(every), max(every)) if every else None
+
+    def answering(self, budget: int) -> float:
+        """Return the share of the draws that have an exit of at most so many MACs."""
+        return sum(a.first_answer <= budget for a in self.drawn) / len(self.drawn)
 
     @cached_property
     def by_operations(self) -> dict[int, list[Surveyed]]:

@@ -203,7 +203,7 @@ class Workplace:
         options = self.config.fit_options
         if not options:
             return self.candidates
-        other = self.space.with_options(**options)
+        other = self.space.with_options("--fit-set", **options)
         return Candidates(other, self.signature, device=self.config.device)
 
     @cached_property
@@ -242,8 +242,8 @@ class Workplace:
             return Budgets(low=span[0], high=span[1], scale=config.budget_scale)
         if config.budget_scale != "linear":
             raise ConfigError(
-                f"--budget-scale {config.budget_scale}: the networks of space {config.space} have "
-                "one exit; leave it out, or give --budgets"
+                f"--budget-scale {config.budget_scale}: networks of space {config.space} have one "
+                "exit; leave it out, or give --budgets, within which one answers or does not"
             )
         return None
 
