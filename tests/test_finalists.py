@@ -11,7 +11,7 @@ from hypernas.choices import canonical
 from hypernas.config import Plan
 from hypernas.errors import RunError
 from hypernas.finalists import Pick, Picks, best_of, best_seed, networks, pick, trainings
-from hypernas.results import Network, Training
+from hypernas.results import Network, Source, Training
 from hypernas.runs import Run
 from hypernas.scoring import Score
 from hypernas.searching import top
@@ -82,7 +82,7 @@ def training(seed: int, accuracy: float) -> Training:
     )
 
 
-def network(accuracy: float, params: int) -> Network:
+def network(accuracy: float, params: int, source: Source = "search") -> Network:
     return Network(
         choices={},
         params=params,
@@ -93,13 +93,15 @@ def network(accuracy: float, params: int) -> Network:
         val_accuracy=accuracy,
         test_accuracy=0.5,
         seeds=[training(0, 0.5), training(1, 0.7), training(2, 0.7)],
-        source="search",
+        source=source,
     )
 
 
-def test_best_is_by_mean_validation_then_by_size() -> None:
+def test_best_is_by_mean_validation_then_a_finalist_then_by_size() -> None:
     every = [network(0.8, 100), network(0.9, 300), network(0.9, 200), network(0.7, 1)]
+    every += [network(0.9, 50, "random"), network(0.9, 400, "biggest")]
     assert best_of(every) is every[2]
+    assert best_of([every[0], *every[4:]]) is every[4]
     assert best_seed(every[0]).seed == 1  # the first of equals
 
 

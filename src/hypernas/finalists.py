@@ -136,8 +136,11 @@ def _mean(values: list[float]) -> float:
 
 
 def best_of(found: Sequence[Network]) -> Network:
-    """Return the network with the highest mean validation accuracy; ties by fewer parameters."""
-    return max(found, key=lambda n: (n.val_accuracy, -n.params))
+    """Return the network with the highest mean validation accuracy.
+
+    Of equal ones a finalist of the search wins, then the one with fewer parameters.
+    """
+    return max(found, key=lambda n: (n.val_accuracy, n.source == "search", -n.params))
 
 
 def best_seed(network: Network | Rebuilt) -> Training:
