@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hypernas.results import Exit, Scored, Struct, TrainedExit
-from hypernas.tasks import Judged, Outputs, Task
+from hypernas.tasks import Judged, Outputs, Task, exits
 
 STEPS = 200
 """budgets at which curves are compared"""
@@ -135,8 +135,7 @@ class Reached(NamedTuple):
 
 def judge_exits(task: Task, outputs: Outputs, targets: Tensor, *, views: int = 1) -> list[Judged]:
     """Judge silence, then each exit, on a batch of examples of some views each."""
-    exits = outputs if isinstance(outputs, tuple) else (outputs,)
-    spoken = [task.over_views(output, views) for output in exits]
+    spoken = [task.over_views(output, views) for output in exits(outputs)]
     silence = torch.zeros_like(spoken[-1])  # ty: ignore[invalid-argument-type]
     return [task.judge(output, targets) for output in (silence, *spoken)]
 

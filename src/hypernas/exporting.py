@@ -25,7 +25,7 @@ from hypernas.errors import GraphError, RunError
 from hypernas.files import replacing, write_json, write_tensors
 from hypernas.results import AskedExit
 from hypernas.standalone import Inputs, source_of
-from hypernas.tasks import Outputs
+from hypernas.tasks import Outputs, exits
 
 TOLERANCE = 1e-4
 """largest difference between outputs, relative to the largest output where that is above 1"""
@@ -90,15 +90,11 @@ def read_export(folder: Path) -> nn.Module:
         raise RunError(f"{path} gives no network: {error!r}; export it again") from error
 
 
-def _tuple(outputs: Outputs) -> tuple[Tensor, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
 def _cases(network: nn.Module, example: Tensor) -> list[Case]:
     """Return the example, one input alone, and one input more, each with its right outputs."""
     batches = [example, example[:1], torch.cat([example, example[:1]])]
     with torch.no_grad():
-        return [(batch, _tuple(network(batch.clone()))) for batch in batches]
+        return [(batch, exits(network(batch.clone()))) for batch in batches]
 
 
 def _same(name: str, run: Callable[[Tensor], Outputs], cases: list[Case]) -> str:
@@ -110,7 +106,7 @@ def _same(name: str, run: Callable[[Tensor], Outputs], cases: list[Case]) -> str
     worst = 0.0
     for batch, right in cases:
         with torch.no_grad():
-            given = _tuple(run(batch.clone()))
+            given = exits(run(batch.clone()))
         shapes = [tuple(t.shape) for t in given], [tuple(t.shape) for t in right]
         if shapes[0] != shapes[1]:
             raise GraphError(

@@ -28,6 +28,7 @@ from hypernas.options import in_words
 from hypernas.outcome import export_network, is_exported
 from hypernas.results import Final, Network, Scaled
 from hypernas.spaces import Space
+from hypernas.tasks import exits
 from hypernas.workplace import Workplace
 
 Start = Literal["scratch", "grown"]
@@ -134,17 +135,13 @@ def _grown_from(best: Best, place: Workplace) -> dict[str, Any]:
     images = place.signature.example_input()
     with torch.no_grad():
         expected, outputs = best.module.cpu()(images), module.eval()(images)
-    gap = max(_gap(a, b) for a, b in zip(_exits(expected), _exits(outputs), strict=True))
+    gap = max(_gap(a, b) for a, b in zip(exits(expected), exits(outputs), strict=True))
     if not gap <= TOLERANCE:
         raise SpaceError(
             f"--start grown: the larger network gives other outputs than the winner it grew from "
             f"(off by {gap:.1%}), as this space does not treat all channels alike; {WAY_OUT}"
         )
     return {"goes_on_from": source.as_posix(), "grown": True}
-
-
-def _exits(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def _gap(expected: torch.Tensor, outputs: torch.Tensor) -> float:

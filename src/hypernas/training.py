@@ -20,7 +20,7 @@ from hypernas.files import read_tensors, write_tensors
 from hypernas.precision import autocast
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct
-from hypernas.tasks import Outputs, Task
+from hypernas.tasks import Outputs, Task, exits
 
 CHECKPOINT_SECONDS = 10.0
 CLIP = 5.0
@@ -148,8 +148,7 @@ class Trainer:
         with autocast(images.device, self.recipe.precision):
             outputs = self.module(images)
         loss = self.task.loss(outputs, targets)
-        if isinstance(outputs, tuple):  # the sum over the exits, as MSDNet learns
-            loss = loss * len(outputs)
+        loss = loss * len(exits(outputs))  # the sum over the exits, as MSDNet learns
         optimiser.zero_grad(set_to_none=True)
         if loss.requires_grad:  # a network without parameters has nothing to learn
             loss.backward()

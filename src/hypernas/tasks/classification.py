@@ -20,9 +20,11 @@ class Classification:
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean cross-entropy over the batch and the exits."""
-        exits = outputs if isinstance(outputs, tuple) else (outputs,)
-        losses = [F.cross_entropy(o.float(), targets, label_smoothing=smoothing) for o in exits]
-        return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+        losses = [
+            F.cross_entropy(exit_.float(), targets, label_smoothing=smoothing)
+            for exit_ in exits(outputs)
+        ]
+        return torch.stack(losses).mean()
 
     def distil(self, outputs: Outputs, taught: Tensor, *, temperature: float) -> Tensor:
         """Return the mean divergence from the teacher's class probabilities."""
