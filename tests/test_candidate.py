@@ -238,6 +238,29 @@ def test_what_does_not_fit_the_space_is_refused() -> None:
         narrow.make(Draw(random.Random(0)))
 
 
+class Asks(nn.Module):
+    """Does less where it is not given a second input, and has a dead layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.more, self.dead = (nn.Linear(8, 8) for _ in range(3))
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        self.dead(x)
+        return self.fc(x) if other is None else self.more(x) + other
+
+
+def test_an_input_that_candidates_are_not_given_is_none() -> None:
+    data = Signature(input_shape=(8,), outputs=8)
+    candidate = Candidates(Space("asks", lambda choose, data: Asks()), data).make(
+        Draw(random.Random(0))
+    )
+    assert [node.path for node in candidate.graph.nodes] == ["input0", "fc"]
+    assert [name for name, _ in candidate.module.named_parameters()] == ["fc.weight", "fc.bias"]
+    weights = {"fc.weight": torch.eye(8), "fc.bias": torch.zeros(8)}
+    torch.testing.assert_close(candidate(weights, torch.ones(3, 8)), torch.ones(3, 8))
+
+
 class Exits(nn.Module):
     """Two exits in a given order, and a layer that reaches neither."""
 

@@ -435,6 +435,51 @@ def test_an_example_that_the_module_does_not_run_on_is_refused(
     assert digest(module) == before
 
 
+class Optional(nn.Module):
+    """Asks whether it is given a second input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.more = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, other: Tensor | None = None, times: float = 1.0) -> Tensor:
+        x = self.fc(x) * times
+        return x if other is None else x + self.more(other)
+
+
+def test_an_input_that_is_not_there_is_none() -> None:
+    x, module = torch.ones(2, 4), Optional()
+    alone = ["input", "linear", "multiply"]
+    for example in (x, (x, None), {"x": x, "other": None}, {"x": x, "times": 2.0}):
+        graph = graph_of(module, example)
+        assert (graph.reader, kinds(graph)) == ("torch.fx", alone)
+    both = ["input", "input", "linear", "multiply", "linear", "add"]
+    for example in ((x, x), {"x": x, "other": x}, {"other": x, "x": x, "times": 2.0}):
+        graph = graph_of(module, example)
+        assert (graph.reader, kinds(graph)) == ("torch.fx", both)
+    row = nn.Sequential(module, Optional())
+    row.cells = ["1"]
+    for graph in both_ways(row, x):
+        assert kinds(graph) == [*alone, *alone[1:]]
+        assert len(graph.unwritten) == 4
+
+
+class AsksForItsType(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.several = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Tensor:
+        return self.one(x) if isinstance(x, Tensor) else self.several(x[0])
+
+
+def test_where_fx_takes_another_way_than_the_example_the_run_counts() -> None:
+    graph = graph_of(AsksForItsType(), torch.ones(2, 4))
+    assert (graph.reader, [n.path for n in graph.nodes]) == ("run", ["input0", "one"])
+    graph = graph_of(AsksForItsType(), ([torch.ones(2, 4)],))
+    assert [n.path for n in graph.nodes] == ["input0", "several"]
+
+
 def test_a_run_that_may_not_be_needed_is_left_out_on_request() -> None:
     calls = []
     module = nn.Sequential(nn.Linear(4, 2))

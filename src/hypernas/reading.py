@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import replace as changed
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from hypernas.errors import GraphError
 from hypernas.graph import Graph
 from hypernas.listing import Listing, found
 from hypernas.operations import BATCH, replace, result_of
-from hypernas.recording import record, run, untouched
+from hypernas.recording import record, untouched
 from hypernas.tracing import follow
 
 Example: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
@@ -24,11 +25,12 @@ tensors have a batch"""
 def graph_of(module: nn.Module, example: Example) -> Graph:
     """Return the computation graph of any module that runs on an example.
 
-    It is followed by ``torch.fx``; where fx cannot follow, the graph is what the module does with
-    the example. Either way the module runs once, without gradients and in evaluation mode, and is
-    afterwards as it was: parameters, buffers, hooks, mode, attributes with the lists, dictionaries,
-    sets and tensors in them, and the states of random numbers. What objects of other classes among
-    its attributes hold is not put back.
+    It is followed by ``torch.fx``, and run once. Where fx cannot follow, or where a forward that
+    asks what it is given took another way with the example, the graph is what the run did. It runs
+    without gradients and in evaluation mode, and the module is afterwards as it was: parameters,
+    buffers, hooks, mode, attributes with the lists, dictionaries, sets and tensors in them, and the
+    states of random numbers. What objects of other classes among its attributes hold is not put
+    back.
 
     Args:
         module: any module; it may list repeated cells as ``module.cells``, names of submodules.
@@ -44,11 +46,10 @@ def graph_of(module: nn.Module, example: Example) -> Graph:
     (['input', 'linear', 'activation'], 'torch.fx')
     """
     graph = read(module, example)
-    if graph.reader != "run":
-        args, kwargs = replace(arguments_of(example), Tensor, Tensor.clone)
-        with untouched(module, module.parameters()):
-            run(module, args, kwargs)
-    return graph
+    if graph.reader == "run":
+        return graph
+    seen = _run(module, example)
+    return graph if _weighted(graph) == _weighted(seen) else seen
 
 
 def read(module: nn.Module, example: Example) -> Graph:
@@ -67,13 +68,26 @@ def read(module: nn.Module, example: Example) -> Graph:
             f"{type(module).__name__} holds {lazy[0]!r}, which has no shape before the module "
             "has run; run it once first"
         )
-    args, kwargs = arguments_of(example)
-    batch = next((t.shape[0] for t in found((args, kwargs), Tensor) if t.dim()), BATCH)
-    shapes = replace((args, kwargs), Tensor, result_of)
+    given = arguments_of(example)
     with contextlib.suppress(GraphError), untouched(module):
-        return follow(Listing(module, batch), *shapes)
+        return follow(Listing(module, _batch(given)), *replace(given, Tensor, result_of))
+    return _run(module, example)
+
+
+def _run(module: nn.Module, example: Example) -> Graph:
+    args, kwargs = arguments_of(example)
     with untouched(module, module.parameters()):
-        return changed(record(Listing(module, batch), args, kwargs), reader="run")
+        graph = record(Listing(module, _batch((args, kwargs))), args, kwargs)
+    return changed(graph, reader="run")
+
+
+def _batch(given: Any) -> int:
+    return next((t.shape[0] for t in found(given, Tensor) if t.dim()), BATCH)
+
+
+def _weighted(graph: Graph) -> Counter[Any]:
+    """Return the operations that own parameters, with their results' shapes, in no order."""
+    return Counter((n.kind, n.parameters, n.shape) for n in graph.nodes if n.parameters)
 
 
 def arguments_of(example: Example) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -41,28 +41,18 @@ def record(listing: Listing, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         GraphError: the module does not run, or nothing that it returns depends on its inputs.
     """
     recorder = _Recorder(listing)
-    with recorder.watching():
-        result = run(listing.module, recorder.inputs(args), recorder.inputs(kwargs))
-    return listing.graph([recorder.known(t) for t in found(result, Tensor)])
-
-
-@torch.no_grad()
-def run(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return what a module gives for an example; it may write into both.
-
-    Raises:
-        GraphError: the module does not run on the example.
-    """
     try:
-        return module(*args, **kwargs)
+        with recorder.watching(), torch.no_grad():
+            result = listing.module(*recorder.inputs(args), **recorder.inputs(kwargs))
     except GraphError:
         raise
     except Exception as error:
-        shapes = ", ".join(str(tuple(t.shape)) for t in found((args, kwargs), Tensor))
+        given = ", ".join(str(tuple(t.shape)) for t in found((args, kwargs), Tensor))
         raise GraphError(
-            f"{type(module).__name__} does not run on an example of shape {shapes}: {error!r}; "
-            "give one that it runs on"
+            f"{type(listing.module).__name__} does not run on an example of shape {given}: "
+            f"{error!r}; give one that it runs on"
         ) from error
+    return listing.graph([recorder.known(t) for t in found(result, Tensor)])
 
 
 class _Recorder(TorchFunctionMode):

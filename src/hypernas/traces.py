@@ -10,8 +10,10 @@ settings of everything below count too.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,31 +24,76 @@ from hypernas.errors import GraphError
 NO_LEAVES: frozenset[str] = frozenset()
 
 
-def trace(module: nn.Module, leaves: frozenset[str] = NO_LEAVES) -> fx.Graph:
+NO_INPUTS: frozenset[str] = frozenset()
+
+
+def trace(
+    module: nn.Module,
+    leaves: frozenset[str] = NO_LEAVES,
+    missing: frozenset[str] = NO_INPUTS,
+) -> fx.Graph:
     """Return the torch.fx graph of ``module``, with the submodules at ``leaves`` as single calls.
+
+    Args:
+        module: is not altered.
+        leaves: names of submodules.
+        missing: inputs that are None, see :func:`missing_inputs`.
 
     Raises:
         GraphError: the module's forward depends on values, so that fx cannot follow it.
     """
-    return _watched_trace(module, leaves)[0]
+    return _watched_trace(module, leaves, missing)[0]
 
 
-def remembered(module: nn.Module, leaves: frozenset[str] = NO_LEAVES) -> fx.Graph:
+def remembered(
+    module: nn.Module,
+    leaves: frozenset[str] = NO_LEAVES,
+    missing: frozenset[str] = NO_INPUTS,
+) -> fx.Graph:
     """Return the trace of a module, from memory when one of equal structure was traced before."""
-    key = structure(module, leaves)
+    key = _key(structure(module, leaves), missing)
     known = _traces.get(key) if key is not None else None
     if known is _LOOKS:
-        key = inner_structure(module, leaves)
+        key = _key(inner_structure(module, leaves), missing)
         known = _traces.get(key) if key is not None else None
     if isinstance(known, fx.Graph):
         return known
-    graph, looks = _watched_trace(module, leaves)
+    graph, looks = _watched_trace(module, leaves, missing)
     if looks and known is None and key is not None:
         _remember(key, _LOOKS)
-        key = inner_structure(module, leaves)
+        key = _key(inner_structure(module, leaves), missing)
     if key is not None:
         _remember(key, graph)
     return graph
+
+
+def missing_inputs(
+    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> frozenset[str]:
+    """Return the names of the inputs of a module's forward that are None, given so or by default.
+
+    It may ask whether they are there, which torch.fx answers rightly only if it is told.
+    """
+    inputs = enumerate(_inputs(type(module).forward))
+    values = {
+        name: args[i] if i < len(args) else kwargs.get(name, default)
+        for i, (name, default) in inputs
+    }
+    return frozenset(name for name, value in values.items() if value is None)
+
+
+@lru_cache(maxsize=1024)
+def _inputs(forward: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the names and defaults of what a forward takes beside ``self``."""
+    try:
+        _, *inputs = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):  # of compiled code
+        return ()
+    return tuple((parameter.name, parameter.default) for parameter in inputs)
+
+
+def _key(of: Hashable | None, missing: frozenset[str]) -> Hashable | None:
+    return None if of is None else (of, missing)
 
 
 _LOOKS = "looks"
@@ -108,11 +155,13 @@ class _Tracer(fx.Tracer):
             delattr(nn.Module, "__getattribute__")
 
 
-def _watched_trace(module: nn.Module, leaves: frozenset[str]) -> tuple[fx.Graph, bool]:
+def _watched_trace(
+    module: nn.Module, leaves: frozenset[str], missing: frozenset[str]
+) -> tuple[fx.Graph, bool]:
     """Return the trace, and whether forward looked into what it calls."""
     tracer = _Tracer(module, leaves)
     with unaltered(module) as made:
-        graph = followed(tracer, module)
+        graph = followed(tracer, module, missing)
         for node in graph.find_nodes(op="get_attr"):
             if node.target in made():
                 node.meta[_CONSTANT] = made()[node.target]
@@ -139,14 +188,14 @@ def constant(node: fx.Node) -> torch.Tensor | None:
     return node.meta.get(_CONSTANT)
 
 
-def followed(tracer: fx.Tracer, module: nn.Module) -> fx.Graph:
-    """Return the graph that ``tracer`` makes of ``module``.
+def followed(tracer: fx.Tracer, module: nn.Module, missing: frozenset[str]) -> fx.Graph:
+    """Return the graph that ``tracer`` makes of ``module`` without the ``missing`` inputs.
 
     Raises:
         GraphError: the module's forward depends on values, so that fx cannot follow it.
     """
     try:
-        return tracer.trace(module)
+        return tracer.trace(module, concrete_args=dict.fromkeys(missing) or None)
     except Exception as error:
         raise GraphError(
             f"torch.fx cannot follow {type(module).__name__}: {error}; "

@@ -23,7 +23,14 @@ from hypernas.operations import (
     layer_result,
     writes_in_place,
 )
-from hypernas.traces import constant, followed, is_layer, remembered, unaltered
+from hypernas.traces import (
+    constant,
+    followed,
+    is_layer,
+    missing_inputs,
+    remembered,
+    unaltered,
+)
 
 
 def read_graph(module: nn.Module, *inputs: Shape, dtype: torch.dtype = torch.float32) -> Graph:
@@ -66,11 +73,12 @@ def prune(module: nn.Module, graph: Graph) -> nn.Module:
     """
     if not graph.unwritten and not graph.dead:
         return module
+    missing = missing_inputs(module, graph.nodes[:1], {})  # of a candidate, which has one input
     with unaltered(module):
         try:
-            live = followed(_BufferTracer(), module)
+            live = followed(_BufferTracer(), module, missing)
         except GraphError:  # forward reads a buffer's shape or values: it becomes a constant
-            live = followed(fx.Tracer(), module)
+            live = followed(fx.Tracer(), module, missing)
         live.eliminate_dead_code(lambda node: _must_stay(node, module))
         pruned = fx.GraphModule(module, live, class_name=type(module).__name__)
     pruned.delete_all_unused_submodules()
@@ -98,8 +106,10 @@ class _Follower:
     def read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
         """Return the graph of what reaches the output."""
         self.given = len(args) + len(kwargs)
-        graph = remembered(self.module, self.listing.cells)
-        return self.listing.graph(self._walk(graph, "", args, kwargs))
+        missing = missing_inputs(self.module, args, kwargs)
+        graph = remembered(self.module, self.listing.cells, missing)
+        given = {name: value for name, value in kwargs.items() if name not in missing}
+        return self.listing.graph(self._walk(graph, "", args, given))
 
     def _walk(
         self, graph: fx.Graph, prefix: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -128,14 +138,16 @@ class _Follower:
         module = self.listing.modules[path]
         if path in self.listing.cells:
             with self.listing.cell(path, kwargs):
-                return self._walk(remembered(module), f"{path}.", args, {})
+                graph = remembered(module, missing=missing_inputs(module, args, {}))
+                return self._walk(graph, f"{path}.", args, {})
         if type(module) is nn.Sequential and len(args) == 1 and not kwargs:
             for name in module._modules:
                 args = (self._call(f"{path}.{name}", args, {}),)
             return args[0]
         if is_layer(module):
             return self._operation(module, None, path, args, kwargs)
-        return self._walk(remembered(module, self._below(path)), f"{path}.", args, kwargs)
+        graph = remembered(module, self._below(path), missing_inputs(module, args, kwargs))
+        return self._walk(graph, f"{path}.", args, kwargs)
 
     def _below(self, path: str) -> frozenset[str]:
         """Return the marked cells within the submodule at ``path``, named from there."""
