@@ -231,6 +231,17 @@ class TestRunFolder:
         assert len(scores) == 2
         assert scores == sorted(scores, reverse=True)
 
+    @pytest.mark.parametrize("command", ["ask", "score", "explain"])
+    def test_no_folder_is_made_for_a_file(
+        self, capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path, command: str
+    ) -> None:
+        what = ["networks.jsonl"] if command == "score" else []
+        missing = refused(capsys, command, finished, *what, "--out", tmp_path / "no" / "x.json")
+        assert f"--out {tmp_path}/no/x.json: there is no folder {tmp_path}/no; make it" in missing
+        folder = refused(capsys, command, finished, *what, "--out", tmp_path)
+        assert f"--out {tmp_path} is a folder" in folder
+        assert not list(tmp_path.iterdir())
+
     def test_ask_for_the_impossible(
         self, capsys: pytest.CaptureFixture[str], finished: Path
     ) -> None:

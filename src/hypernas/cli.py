@@ -19,7 +19,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from hypernas.config import Config, SpaceCheck
 from hypernas.errors import ConfigError, HypernasError
-from hypernas.flags import OtherOptions, Size
+from hypernas.flags import OtherOptions, OutFile, Size
 from hypernas.results import Limits
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def ask(
     max_params: Size | None = None,
     max_macs: Size | None = None,
     top: int = 5,
-    out: Path | None = None,
+    out: OutFile | None = None,
 ) -> None:
     """Show the best candidates within new limits; nothing is trained again.
 
@@ -191,7 +191,7 @@ def ask(
     _give((msgspec.json.encode(scored.choices).decode() for scored in answer.found), out)
 
 
-def score(folder: Folder, networks: Positional[str], *, out: Path | None = None) -> None:
+def score(folder: Folder, networks: Positional[str], *, out: OutFile | None = None) -> None:
     """Score given architectures, or place a network of your own among the run's candidates.
 
     Architectures are one dictionary of choices a line in, one line each out. A network gets its
@@ -213,7 +213,7 @@ def score(folder: Folder, networks: Positional[str], *, out: Path | None = None)
 
 
 def explain(
-    folder: Folder, *, random: int | None = None, out: Path | None = None, quiet: bool = False
+    folder: Folder, *, random: int | None = None, out: OutFile | None = None, quiet: bool = False
 ) -> None:
     """Say what good candidates have in common: choices, motifs, the mean cell of the top 5 %.
 

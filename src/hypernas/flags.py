@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -42,6 +43,25 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
+def parse_file(text: str) -> Path:
+    """Read the name of a file that is to be written (--out); no folder is made for it.
+
+    Raises:
+        ConfigError: its folder is not there, or it is a folder itself.
+
+    >>> parse_file("why.json").name
+    'why.json'
+    """
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"--out {text}: there is no folder {path.parent}; make it, or give another"
+        )
+    if path.is_dir():
+        raise ConfigError(f"--out {text} is a folder; give the name of a file to write")
+    return path
+
+
 def _size(texts: list[str]) -> int:
     return parse_size(texts[0])
 
@@ -67,6 +87,13 @@ _SHAPE = PrimitiveConstructorSpec(
     is_instance=lambda value: isinstance(value, tuple),
     str_from_instance=lambda value: [",".join(map(str, value))],
 )
+_FILE = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="FILE",
+    instance_from_str=lambda texts: parse_file(texts[0]),
+    is_instance=lambda value: isinstance(value, Path),
+    str_from_instance=lambda value: [str(value)],
+)
 _OPTIONS = PrimitiveConstructorSpec(
     nargs="*",
     metavar="NAME=VALUE ...",
@@ -84,4 +111,5 @@ FitSpaceOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(n
 OtherOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS]
 HypernetOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="hypernet-set")]
 SamplerOptions: TypeAlias = Annotated[dict[str, Any], _OPTIONS, tyro.conf.arg(name="sampler-set")]
+OutFile: TypeAlias = Annotated[Path, _FILE]
 Shape: TypeAlias = Annotated[tuple[int, ...], _SHAPE]
