@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hypernas.hypernets.decoder import VECTOR
-from hypernas.hypernets.deep import EASE, Deep
+from hypernas.hypernets.deep import EASE, GAIN, Deep
 from hypernas.hypernets.tensors import SIDE, as_map
 
 STATE, HIDDEN, WIDTH = 4, 6, 5
@@ -27,7 +27,7 @@ def looped(decoder: Deep, about: Tensor, shape: tuple[int, ...]) -> Tensor:
         maps = (maps - maps.mean()) / (maps.var(correction=0) + 1e-5).sqrt()
         for o, i in itertools.product(range(outputs), range(inputs)):
             values[o, i, y, x] = EASE * (maps @ decoder.tile[:, o % WIDTH, i % WIDTH])
-    if decoder.factors is not None and max(outputs, inputs) > WIDTH:
+    if decoder.factors is not None and decoder.columns is not None and max(shape[:2]) > WIDTH:
         sides = []
         for digits, factor, length in (
             (decoder.rows, decoder.factors[0], outputs),
@@ -39,7 +39,7 @@ def looped(decoder: Deep, about: Tensor, shape: tuple[int, ...]) -> Tensor:
                 hidden = torch.relu(about + coordinate)
                 rows.append(torch.einsum("h,hr->r", hidden, factor[:, number % VECTOR]))
             sides.append(torch.stack(rows))
-        values = values * (sides[0] @ sides[1].T)[:, :, None, None]
+        values = values * GAIN * torch.tanh(sides[0] @ sides[1].T)[:, :, None, None]
     return values.reshape(shape)
 
 
@@ -74,3 +74,13 @@ def test_vectors_longer_than_a_piece_do_not_repeat() -> None:
     for number in range(40):
         hidden = torch.relu(about[0] + decoder.rows[0, number // VECTOR] + decoder.rows[1, 0])
         assert torch.isclose(found[number], hidden @ decoder.vector[:, number % VECTOR])
+
+
+def test_plain_copies_need_no_coordinates_of_columns() -> None:
+    assert "columns" not in Deep(STATE, HIDDEN, WIDTH, 0).state_dict()
+    assert "columns" in Deep(STATE, HIDDEN, WIDTH, 1).state_dict()
+
+
+def test_the_gain_brings_the_factors_to_variance_one() -> None:
+    torch.manual_seed(0)
+    assert abs(GAIN * torch.tanh(torch.randn(100_000)).std() - 1) < 0.01

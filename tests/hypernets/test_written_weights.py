@@ -193,24 +193,38 @@ def test_no_two_filters_of_a_convolution_are_equal(
                 assert spread.min() > 1e-4 * rows.norm(dim=1).mean(), which
 
 
-def ranks(name: str, options: dict[str, Any]) -> tuple[int, int]:
-    """Return the rank of a 2048 × 512 weight and the number of its distinct filters."""
+def wide(name: str, options: dict[str, Any], inputs: int, outputs: int, seed: int = 0) -> Tensor:
+    """Return a weight of ``outputs`` × ``inputs`` channels that a new hypernetwork writes."""
 
-    def wide(choose: Any, data: Signature) -> nn.Module:
-        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, data.outputs)]
-        return nn.Sequential(nn.Conv2d(3, 512, 1), nn.Conv2d(512, 2048, 1), *head)
+    def network(choose: Any, data: Signature) -> nn.Module:
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outputs, data.outputs)]
+        return nn.Sequential(nn.Conv2d(3, inputs, 1), nn.Conv2d(inputs, outputs, 1), *head)
 
     with torch.no_grad():
-        (weights,) = make(name, options)([Candidates(Space("wide", wide), DATA).of({})])
-    matrix = weights["1.weight"].flatten(1)
+        (weights,) = make(name, options, seed=seed)([Candidates(Space("w", network), DATA).of({})])
+    return weights["1.weight"].flatten(1)
+
+
+def ranks(name: str, options: dict[str, Any]) -> tuple[int, int]:
+    """Return the rank of a 2048 × 512 weight and the number of its distinct filters."""
+    matrix = wide(name, options, 512, 2048)
     return int(torch.linalg.matrix_rank(matrix, rtol=1e-3)), len(matrix.unique(dim=0))
 
 
 @pytest.mark.parametrize("name", ["ghn", "ghn2", "ghn3:t", "ghn3:s"])
 def test_a_weight_wider_than_the_decoder_has_a_high_rank_and_no_copies(name: str) -> None:
     rank, filters = ranks(name, {})
-    assert rank > 400
+    assert rank > 500
     assert filters == 2048
+
+
+@pytest.mark.parametrize("name", ["ghn", "ghn2", "ghn3:t", "ghn3:s"])
+def test_wide_weights_have_no_long_tails(name: str) -> None:
+    for inputs, outputs in ((64, 64), (65, 65), (129, 129), (512, 2048)):
+        values = wide(name, {}, inputs, outputs, seed=1)
+        values = (values - values.mean()) / values.std()
+        assert 2 < values.pow(4).mean() < 6, (inputs, outputs)
+        assert values.abs().max() < 8
 
 
 def test_tiles_repeat_as_in_the_peers() -> None:

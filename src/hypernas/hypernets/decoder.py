@@ -43,14 +43,20 @@ class Decoder(nn.Module, ABC):
     Args:
         state: size of an operator's state.
         hidden: hidden units H.
+
+    Attributes:
+        deeper: from the sum of what is known of a piece to hidden units, (…, H) to (…, H).
+        vector: what each hidden unit adds to a piece of a vector, (H, VECTOR).
     """
+
+    vector: nn.Parameter
 
     def __init__(self, state: int, hidden: int) -> None:
         super().__init__()
         self.from_state = nn.Linear(state, hidden)
         self.from_tensor = nn.Linear(FEATURES, hidden, bias=False)
-        self.rows = nn.Parameter(torch.randn(DIGITS, DIGIT, hidden))
-        self.columns = nn.Parameter(torch.randn(DIGITS, DIGIT, hidden))
+        self.rows = coordinates(hidden)
+        self.deeper = nn.Sequential(nn.ReLU(inplace=True))
 
     def forward(self, states: Tensor, tensors: Tensors) -> list[Tensor]:
         """Return each tensor in the order of ``tensors.names``.
@@ -81,9 +87,11 @@ class Decoder(nn.Module, ABC):
     ) -> Tensor:
         """Return P tensors of ``shape`` (O, I, …), near ``scale``, from rows (P, H)."""
 
-    @abstractmethod
     def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return P tensors of ``shape`` (O,), near 1, from rows (P, H)."""
+        length = math.prod(shape)
+        hidden = self.deeper(about[:, None] + pieces(self.rows, -(-length // VECTOR))[None])
+        return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
 
 
 class Pieces(Decoder):
@@ -97,9 +105,9 @@ class Pieces(Decoder):
 
     def __init__(self, state: int, hidden: int, depth: int = 2) -> None:
         super().__init__(state, hidden)
+        self.columns = coordinates(hidden)
         self.matrix = nn.Parameter(torch.randn(hidden, BLOCK, BLOCK, SIDE, SIDE) / hidden**0.5)
         self.vector = nn.Parameter(torch.randn(hidden, VECTOR) / hidden**0.5)
-        self.deeper = nn.Sequential(nn.ReLU(inplace=True))
         for _ in range(depth - 2):
             layer = nn.Linear(hidden, hidden)
             nn.init.kaiming_normal_(layer.weight)
@@ -128,11 +136,6 @@ class Pieces(Decoder):
         whole = blocks.transpose(2, 3).reshape(len(about), down * o, across * i, height * width)
         return whole[:, :outputs, :inputs].reshape(len(about), *shape)
 
-    def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
-        length = math.prod(shape)
-        hidden = self.deeper(about[:, None] + pieces(self.rows, -(-length // VECTOR))[None])
-        return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
-
 
 class PerKind(nn.Module):
     """A decoder for each family of operations.
@@ -149,6 +152,11 @@ class PerKind(nn.Module):
         """Return each tensor in the order of ``tensors.names``, from states (N, D)."""
         parts = [self.families[family](states, part) for family, part in tensors.by_family()]
         return [tensor for part in parts for tensor in part]
+
+
+def coordinates(hidden: int) -> nn.Parameter:
+    """Return new digits of the coordinates of pieces, (DIGITS, DIGIT, H)."""
+    return nn.Parameter(torch.randn(DIGITS, DIGIT, hidden))
 
 
 def pieces(digits: Tensor, count: int) -> Tensor:

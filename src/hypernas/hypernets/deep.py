@@ -3,9 +3,10 @@
 Source: GHN-2 (arXiv 2110.13100, 3.3 and its code): a layer spreads an operator's state over a map
 of positions, two more layers turn each position into a tile of channels; tensors with more channels
 repeat the tile. Copies cannot be told apart, so here each copy is multiplied, value by value, by
-its part of a matrix of low rank, the product of two factors that the hypernetwork writes as well.
+its part of a matrix: the tanh of the product of two factors that the hypernetwork writes as well.
 The factors are those of LoGAH (arXiv 2405.16287), which takes their product alone as the tensor:
-the rank is then that of the factors, while a tile of rank 64 times factors of rank 8 may reach 512.
+the rank is then that of the factors, and the product of a tile with it would have long tails. The
+tanh bounds what a value is multiplied by, and has more rank than what it is of.
 
 Legend: P tensors of one shape, H hidden units, O and I output and input channels, W channels of a
 tile, R the rank of the factors, K positions of a kernel.
@@ -13,14 +14,13 @@ tile, R the rank of the factors, K positions of a kernel.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hypernas.hypernets.decoder import VECTOR, Decoder, Pieces, pieces
+from hypernas.hypernets.decoder import VECTOR, Decoder, Pieces, coordinates, pieces
 from hypernas.hypernets.parts import cut
 from hypernas.hypernets.tensors import SIDE, Map, as_map, window
 
@@ -31,6 +31,8 @@ EASE = 0.25
 """factor of the last layer: steps of Adam are of one size, and many inputs would add them up"""
 RANK = 8
 """of the factors by which copies of a tile differ"""
+GAIN = 1.59
+"""one over the deviation of the tanh of a normal value"""
 
 
 class Deep(Decoder):
@@ -40,12 +42,13 @@ class Deep(Decoder):
         state: size of an operator's state.
         hidden: hidden units H of each tensor.
         width: channels W of a tile.
-        rank: of the factors by which the copies of a tile differ; 0 for plain copies.
+        rank: R of the factors by which the copies of a tile differ; 0 for plain copies.
     """
 
     def __init__(self, state: int, hidden: int, width: int, rank: int) -> None:
         super().__init__(state, hidden)
         self.width, self.rank = width, rank
+        self.columns = coordinates(hidden) if rank else None
         self.spread = nn.Parameter(torch.randn(hidden, 2 * width, SIDE, SIDE) * (2 / hidden) ** 0.5)
         self.middle = nn.Linear(2 * width, 4 * width)
         nn.init.kaiming_normal_(self.middle.weight)
@@ -75,19 +78,14 @@ class Deep(Decoder):
         down, across = -(-outputs // o), -(-inputs // i)
         whole = tiles[:, None, :, :, None]  # (P, 1, o, K, 1, i)
         if down * across > 1:
-            if self.factors is not None:
-                factors = self._factors(about, self.factors, down * o, across * i)
+            if self.rank:
+                factors = self._factors(about, down * o, across * i)
                 whole = whole * factors.view(len(about), down, o, 1, across, i)
             else:
                 whole = whole.expand(-1, down, -1, -1, across, -1)
         whole = whole.reshape(len(about), down * o, height * width, across * i)
         whole = whole[:, :outputs, :, :inputs].transpose(2, 3)
         return whole.reshape(len(about), *shape)
-
-    def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
-        length = math.prod(shape)
-        hidden = torch.relu(about[:, None] + pieces(self.rows, -(-length // VECTOR))[None])
-        return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
 
     def _tiles(self, about: Tensor, spread: Tensor, tile: Tensor) -> Tensor:
         """Return a tile for each tensor (P, K, o, i) from rows (P, H)."""
@@ -97,16 +95,18 @@ class Deep(Decoder):
         maps = F.layer_norm(torch.relu(self.middle(maps)), self.middle.bias.shape)
         return (maps @ tile.flatten(1) * EASE).unflatten(2, tile.shape[1:])
 
-    def _factors(self, about: Tensor, factors: Tensor, outputs: int, inputs: int) -> Tensor:
-        """Return a matrix of low rank for each tensor (P, O, I) from rows (P, H)."""
+    def _factors(self, about: Tensor, outputs: int, inputs: int) -> Tensor:
+        """Return what values of copies are multiplied by, ±GAIN at most, (P, O, I)."""
+        assert self.factors is not None
+        assert self.columns is not None
         sides = []
         for digits, factor, length in zip(
-            (self.rows, self.columns), factors, (outputs, inputs), strict=True
+            (self.rows, self.columns), self.factors, (outputs, inputs), strict=True
         ):
-            hidden = torch.relu(about[:, None] + pieces(digits, -(-length // VECTOR))[None])
+            hidden = self.deeper(about[:, None] + pieces(digits, -(-length // VECTOR))[None])
             side = hidden @ factor.flatten(1)  # (P, pieces, VECTOR * R)
             sides.append(side.view(len(about), -1, self.rank)[:, :length])
-        return sides[0] @ sides[1].transpose(1, 2)
+        return torch.tanh(sides[0] @ sides[1].transpose(1, 2)) * GAIN
 
 
 def decoder_of(name: DecoderName, state: int, width: int) -> Decoder:
