@@ -464,6 +464,15 @@ def test_an_input_that_is_not_there_is_none() -> None:
         assert len(graph.unwritten) == 4
 
 
+class BuiltIn(nn.Module):
+    forward = torch.relu
+
+
+def test_a_forward_that_does_not_say_its_inputs_is_run() -> None:
+    graph = graph_of(BuiltIn(), torch.ones(2, 4))
+    assert (graph.reader, kinds(graph)) == ("run", ["input", "relu"])
+
+
 class AsksForItsType(nn.Module):
     def __init__(self) -> None:
         super().__init__()

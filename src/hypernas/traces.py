@@ -74,20 +74,20 @@ def missing_inputs(
 
     It may ask whether they are there, which torch.fx answers rightly only if it is told.
     """
-    inputs = enumerate(_inputs(type(module).forward))
+    inputs = _inputs(getattr(type(module), "forward", None))
     values = {
         name: args[i] if i < len(args) else kwargs.get(name, default)
-        for i, (name, default) in inputs
+        for i, (name, default) in enumerate(inputs)
     }
     return frozenset(name for name, value in values.items() if value is None)
 
 
 @lru_cache(maxsize=1024)
-def _inputs(forward: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
+def _inputs(forward: Callable[..., Any] | None) -> tuple[tuple[str, Any], ...]:
     """Return the names and defaults of what a forward takes beside ``self``."""
     try:
-        _, *inputs = inspect.signature(forward).parameters.values()
-    except (TypeError, ValueError):  # of compiled code
+        _, *inputs = inspect.signature(forward).parameters.values()  # ty: ignore[invalid-argument-type]
+    except (TypeError, ValueError):  # compiled code has none, built-in functions do not say them
         return ()
     return tuple((parameter.name, parameter.default) for parameter in inputs)
 
