@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from tyro.conf import Positional
@@ -210,67 +211,57 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    ("max_params max_macs minutes fit_epochs", lambda n: n > 0, "more than 0"),
+    ("trials finalists seeds epochs survey examples", lambda n: n > 0, "more than 0"),
+    ("meta_batch rate train_rate distil_temperature", lambda n: n > 0, "more than 0"),
+    ("image_size text_length workers threads", lambda n: n > 0, "more than 0"),
+    ("steps best_epochs crop cutout", lambda n: n >= 0, "0 or more"),
+    ("anneal distil", lambda n: 0 <= n <= 1, "0 to 1"),
+    ("minutes", lambda n: n <= 60 * 24 * 365, "less than a year"),
+    ("batch train_batch", lambda n: n >= 2, "2 or more (networks normalise by batch)"),
+    ("score_images statistics_images", lambda n: n >= 2, "2 or more"),
+)
+"""options, what holds of their numbers, and that in words"""
+
+
 def check(config: Config) -> None:
-    """Refuse numbers that cannot work.
+    """Refuse numbers that cannot work, and options that do not go together.
 
     Raises:
         ConfigError: names the option, its value and what is expected.
     """
-    positive = (
-        "max_params",
-        "max_macs",
-        "minutes",
-        "fit_epochs",
-        *COUNTS[1:5],
-        "batch",
-        "meta_batch",
-        "rate",
-        "distil_temperature",
-    )
-    positive += (
-        "survey",
-        "score_images",
-        "train_batch",
-        "train_rate",
-        "examples",
-        "image_size",
-        "text_length",
-        "workers",
-        "threads",
-    )
-    for name in positive:
-        _require(config, name, lambda value: value > 0, "more than 0")
-    for name in ("steps", "best_epochs", "crop", "cutout"):
-        _require(config, name, lambda value: value >= 0, "0 or more")
-    for name in ("anneal", "distil"):
-        _require(config, name, lambda value: 0 <= value <= 1, "0 to 1")
+    for names, holds, expected in RANGES:
+        for name in names.split():
+            value = getattr(config, name)
+            if value is not None and not (math.isfinite(value) and holds(value)):
+                raise ConfigError(f"--{name.replace('_', '-')} is {value}; expected {expected}")
     if config.distil is not None and config.teacher is None:
         raise ConfigError(
             f"--distil {config.distil:g} needs a network to be like; give --teacher RUN"
         )
-    _require(config, "minutes", lambda value: value <= 60 * 24 * 365, "less than a year")
-    _require(config, "batch", lambda value: value >= 2, "2 or more (networks normalise by batch)")
-    _require(config, "train_batch", lambda value: value >= 2, "2 or more")
-    for name in ("score_images", "statistics_images"):
-        _require(config, name, lambda value: value >= 2, "2 or more")
     if config.budgets is not None and not 0 < config.budgets[0] < config.budgets[1]:
         raise ConfigError(
             f"--budgets {config.budgets[0]} {config.budgets[1]}: expected the least, 1 or more, "
             "and then the most"
         )
-    import torch  # late, so that the command line can show its help without it
-
     if config.steps is not None and config.fit_epochs is not None:
         raise ConfigError("--steps and --fit-epochs say the same; give one of them")
+    _require_device(config.device)
+
+
+def _require_device(name: str) -> None:
+    import torch  # late, so that the command line can show its help without it
+
     try:
-        device = torch.device(config.device)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"--device {config.device} is no device; give cpu or cuda") from error
+        raise ConfigError(f"--device {name} is no device; give cpu or cuda") from error
     if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device {config.device} is no device; give cpu or cuda")
+        raise ConfigError(f"--device {name} is no device; give cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"--device {config.device}: {torch.cuda.device_count()} CUDA devices are there; "
+            f"--device {name}: {torch.cuda.device_count()} CUDA devices are there; "
             "give another, or cpu"
         )
 
@@ -289,13 +280,6 @@ def in_full(config: Config) -> Config:
     teacher = None if config.teacher is None else str(Path(config.teacher).resolve())
     full = data.in_full(config.data)
     return msgspec.structs.replace(config, data=full, space=space, teacher=teacher)
-
-
-def _require(config: Config, name: str, holds: Any, expected: str) -> None:
-    value = getattr(config, name)
-    if value is not None and not (math.isfinite(value) and holds(value)):
-        option = name.replace("_", "-")
-        raise ConfigError(f"--{option} is {value}; expected {expected}")
 
 
 def difference(old: Config, new: Config) -> str | None:
