@@ -70,15 +70,16 @@ def test_every_parameter_is_written_or_listed_and_nothing_else_changes(
     assert all(value.grad_fn is None for value in module.parameters())
 
 
-def test_written_values_have_the_ranges_of_their_layers() -> None:
+@pytest.mark.parametrize("name", ["ghn", "ghn2", "ghn3"])
+def test_written_values_have_the_ranges_of_their_layers(name: str) -> None:
     wide = nn.Sequential(
         nn.Conv2d(64, 128, 3), nn.BatchNorm2d(128), nn.ConvTranspose2d(128, 8, 4, 2),
         nn.Flatten(), nn.Linear(8 * 18 * 18, 50), nn.LayerNorm(50), nn.GRU(50, 20),
     )  # fmt: skip
-    assert initialise(wide, "ghn", torch.zeros(1, 64, 10, 10)).share == 1
+    assert initialise(wide, name, torch.zeros(1, 64, 10, 10)).share == 1
     he = {"0": (2 / (64 * 9)) ** 0.5, "2": (1 / (128 * 4)) ** 0.5, "4": (1 / (8 * 18**2)) ** 0.5}
     for layer, spread in he.items():
-        assert spread / 8 < wide.get_submodule(layer).weight.std() < 8 * spread
+        assert 0.6 * spread < wide.get_submodule(layer).weight.std() < 1.8 * spread
     for layer in ("1", "5"):
         scale, shift = wide.get_submodule(layer).weight, wide.get_submodule(layer).bias
         assert 0 < scale.min() <= scale.max() < 2
