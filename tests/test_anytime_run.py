@@ -94,6 +94,12 @@ def test_a_branch_has_the_budgets_of_its_run(run: Run) -> None:
     assert not place.folder.exists()
 
 
+def test_a_winner_that_would_never_answer_is_not_scaled(run: Run) -> None:
+    with pytest.raises(ConfigError, match=r"cheapest exit would cost \d+ MACs .* never answer"):
+        run.scale({"width": 64}, epochs=1)
+    assert not (run.folder / "scaled").exists()
+
+
 def test_budgets_that_cannot_be(tmp_path: Path) -> None:
     for given in ((0, 10), (10, 10), (20, 10)):
         with pytest.raises(ConfigError, match="--budgets"):

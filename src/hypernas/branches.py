@@ -61,6 +61,21 @@ def branch(run: Workplace, folder: str, space: Space, **changes: Any) -> Workpla
     return place
 
 
+def require_answer(place: Workplace, choices: Architecture) -> None:
+    """Refuse to train a network that is silent within all budgets of the run it comes from.
+
+    Raises:
+        ConfigError: says what its cheapest exit costs.
+    """
+    budgets, cheapest = place.budgets, min(place.candidates.of(choices).exit_macs)
+    if budgets is not None and cheapest > budgets.high:
+        raise ConfigError(
+            f"the winner's cheapest exit would cost {cheapest} MACs there, and the run's budgets "
+            f"end at {budgets.high}: it would never answer; give what makes it smaller, or make a "
+            "run with other --budgets"
+        )
+
+
 def folder_name(text: str) -> str:
     """Return ``text`` with nothing in it that a folder's name may not hold.
 

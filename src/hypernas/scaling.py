@@ -15,7 +15,15 @@ import msgspec
 import torch
 
 from hypernas.best import Best
-from hypernas.branches import branch, folder_name, jobs_of, rebuilt, train_all, write_branch
+from hypernas.branches import (
+    branch,
+    folder_name,
+    jobs_of,
+    rebuilt,
+    require_answer,
+    train_all,
+    write_branch,
+)
 from hypernas.candidate import Candidates, build_network
 from hypernas.choices import Architecture, canonical
 from hypernas.console import Voice, short
@@ -62,6 +70,7 @@ def scale(
             f"--scale {in_words(options)} changes nothing: the run has these options; give others"
         )
     place = branch(run, f"scaled/{folder_name(in_words(changed, ','))}", space)
+    require_answer(place, best.choices)
     source = _grown_from(best, place) if start == "grown" else {}
     write_branch(place)
     todo = jobs_of(best.choices, seeds, epochs, **source)

@@ -20,6 +20,7 @@ from hypernas.branches import (
     folder_name,
     jobs_of,
     rebuilt,
+    require_answer,
     require_counts,
     train_all,
     write_branch,
@@ -91,6 +92,7 @@ def transfer(
     )
     architectures = [winner, *([native[1]] if native else []), *(c.choices for c in drawn)]
     _require_fit(place, architectures)
+    require_answer(place, winner)
     write_branch(place)
     todo = [jobs_of(choices, seeds, epochs) for choices in architectures]
     train_all(place, [job for of_one in todo for job in of_one], voice)
