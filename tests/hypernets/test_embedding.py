@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from hypernas.candidate import Candidate, Candidates
+from hypernas.errors import ConfigError
 from hypernas.hypernets import make
 from hypernas.hypernets.embedding import OCTAVES, Embedding, Waves
 from hypernas.hypernets.operators import FEATURES
@@ -66,3 +67,15 @@ def test_larger_networks_are_read_by_what_small_ones_have_fitted(name: str) -> N
     assert small
     for name_of, entries in large.items():
         assert not (entries & ~small[name_of]).any(), name_of
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "of_state"),
+    [("ghn3", "cutoff", False), ("ghn2", "width", False), ("ghn2", "state", True)],
+)
+def test_a_refusal_speaks_of_state_where_that_is_wrong(
+    name: str, option: str, of_state: bool
+) -> None:
+    with pytest.raises(ConfigError, match=f"{name} got {option}=0; expected 1 or more") as refused:
+        make(name, {option: 0})
+    assert ("multiple of 4 for state" in str(refused.value)) == of_state
