@@ -133,7 +133,7 @@ def test_the_default_is_the_papers() -> None:
 
 def test_options_that_cannot_be() -> None:
     for options, words in (
-        ({"nodes": []}, "nodes=: expected n"), ({"nodes": [2, 0]}, "nodes=2,0: expected numbers of 1"),
+        ({"nodes": []}, "nodes=: expected n"), ({"nodes": [2, 0]}, "nodes=2,0: expected n"),
         ({"exits": 1.5}, "from 0 to 1"), ({"scales": 0}, "scales"),
     ):  # fmt: skip
         with pytest.raises(SpaceError, match=words):
