@@ -21,6 +21,8 @@ BOUNDS = {
     "le": "at most {:g}",
     "lt": "less than {:g}",
 }
+ALIKE = 0.65
+"""least likeness of what was perhaps meant; at difflib's 0.6, width is like depth"""
 
 
 def resolved(
@@ -109,7 +111,7 @@ def hint(given: Any, known: Iterable[str]) -> str:
     >>> hint("colour", ["color", "width"])
     " (did you mean 'color'?)"
     """
-    close = get_close_matches(str(given), list(known), n=1)
+    close = get_close_matches(str(given), list(known), n=1, cutoff=ALIKE)
     return f" (did you mean {close[0]!r}?)" if close and close[0] != given else ""
 
 

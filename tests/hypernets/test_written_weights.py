@@ -275,7 +275,7 @@ def test_unknown_names_and_options_list_the_known() -> None:
     listed = "known are ghn, ghn2, ghn3, smash, shared"
     with pytest.raises(ConfigError, match=rf"did you mean 'shared'\?\); {listed}"):
         make("share")
-    words = r"no option 'width' \(did you mean 'depth'\?\); it has state, hidden, rounds, scheme"
+    words = r"no option 'width'; it has state, hidden, rounds, scheme"
     with pytest.raises(ConfigError, match=words):
         make("ghn", {"width": 3})
     with pytest.raises(ConfigError, match="'shared' has no option 'state'; it has none"):

@@ -184,7 +184,9 @@ def test_options_can_be_changed_for_a_copy(file: Path) -> None:
     assert other.options == {"width": 2, "act": "tanh", "deep": 1}
     assert space.options["act"] == "relu"
     assert other.digest != space.digest
-    with pytest.raises(SpaceError, match="no option 'depth'; it has width, act, deep"):
+    with pytest.raises(
+        SpaceError, match=r"no option 'depth' \(did you mean 'deep'\?\); it has width, act, deep"
+    ):
         space.with_options(depth=3)
 
 
