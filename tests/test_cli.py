@@ -410,7 +410,10 @@ class TestSpacesCheck:
     def test_refusals(
         self, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
     ) -> None:
-        assert words in refused(capsys, "spaces", "check", *arguments)
+        status, _, errors = call(capsys, "spaces", "check", *arguments)
+        assert status == 2
+        assert words in errors
+        assert errors.count("\n") == 1  # and no empty progress bar
 
 
 def test_an_optuna_sampler_is_refused_for_a_large_space_before_the_fit(

@@ -374,9 +374,9 @@ def _parsed(given: list[str]) -> Callable[[], None]:
     except SystemExit as end:
         if not end.code:
             raise  # help was asked for
-        words = "".join(c for c in complaint.getvalue() if c not in "╭╮╰╯│─•")
-        text = " ".join(words.split()).split(" Arguments are applied")[0]
-        raise ConfigError(text) from None
+        inside = [line for line in complaint.getvalue().splitlines() if line[:1] != "╭"]
+        text = " ".join("".join(c for c in "\n".join(inside) if c not in "╰╯│─•").split())
+        raise ConfigError(text.split(" Arguments are applied")[0]) from None
 
 
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:

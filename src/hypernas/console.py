@@ -45,7 +45,7 @@ class Voice:
 
     @contextlib.contextmanager
     def bar(self, title: str) -> Generator[Update, None, None]:
-        """Show a progress bar while the block runs."""
+        """Show a progress bar while the block runs, from the first progress on."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -55,13 +55,18 @@ class Voice:
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        with Progress(*columns, console=self.console, refresh_per_second=4) as progress:
-            task = progress.add_task(title, total=None, text="")
+        progress = Progress(*columns, console=self.console, refresh_per_second=4)
+        task = progress.add_task(title, total=None, text="")
 
-            def update(done: int, total: int, text: str = "") -> None:
-                progress.update(task, completed=done, total=total, text=text)
+        def update(done: int, total: int, text: str = "") -> None:
+            progress.start()
+            progress.update(task, completed=done, total=total, text=text)
 
+        try:
             yield update
+        finally:
+            if progress.live.is_started:  # what is refused at once is said in one line
+                progress.stop()
 
 
 def short(number: float) -> str:
