@@ -42,11 +42,10 @@ def require_readable(place: Workplace) -> None:
         return
     usual = _lacking(place, place.candidates, drawn[:-count], searched)
     if len(lacking) > len(usual) + CHANCE * len(searched):
-        name = place.config.hypernet
-        other = "--hypernet-set stacking=passed" if name == "ghn" else "--hypernet ghn"
         raise ConfigError(
-            f"--fit-set {in_words(options)}: hypernetwork {name!r} would never fit {lacking[0]}, "
-            f"which candidates of the search have; give other options, or {other}"
+            f"--fit-set {in_words(options)}: hypernetwork {place.config.hypernet!r} would never "
+            f"fit {lacking[0]}, which candidates of the search have; give other options, or "
+            f"{place.new_hypernet().reads_more}"
         )
 
 

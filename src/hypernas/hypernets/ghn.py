@@ -47,6 +47,8 @@ class GHN(GraphHypernet):
         norms: whether scales and shifts of norms are written; else they stay 1 and 0.
     """
 
+    reads_more = "--hypernet-set stacking=passed"
+
     def __init__(
         self,
         state: int = 32,

@@ -35,7 +35,13 @@ SIZE = "size"
 
 
 class Hypernet(nn.Module, ABC):
-    """Writes every parameter of the candidates it is given."""
+    """Writes every parameter of the candidates it is given.
+
+    Attributes:
+        reads_more: flags of a hypernetwork that writes what this one was never fitted for.
+    """
+
+    reads_more = "--hypernet ghn"
 
     @abstractmethod
     def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:

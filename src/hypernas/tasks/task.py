@@ -29,6 +29,11 @@ class Signature(Struct, frozen=True, repr_omit_defaults=True):
     task: str = "classification"
     """name of the task"""
 
+    def __str__(self) -> str:
+        """Return it in words: ``images of 1×8×8, 10 classes``."""
+        shape = "×".join(map(str, self.input_shape))
+        return f"{self.inputs} of {shape}, {self.outputs} classes"
+
     @property
     def inputs(self) -> Literal["images", "texts", "tables"]:
         """What an example is; volumes count as images."""
