@@ -198,8 +198,9 @@ class Bench:
         """Compare ordinary training for some steps."""
         total = self.epochs * self.table.train_batches.batches_per_epoch
         steps = [count for count in self.given.sgd_steps if count < total]
-        for count in {*self.given.sgd_steps} - {*steps}:
-            print(f"sgd {count} is left out: the whole training has {total} steps")
+        for count in self.given.sgd_steps:
+            if count >= total:
+                print(f"sgd {count} is left out: the whole training has {total} steps")
         found = [self._trained(seed, steps) for seed in range(1, self.given.seeds + 1)]
         rows = []
         for place, count in enumerate(steps):
@@ -286,6 +287,7 @@ class Bench:
         """Return the fitted hypernetwork and the CPU seconds that this took."""
         given, config = self.given, place.config
         what = [SAME_FIT.get(name, name), given.steps, given.batch, given.recipe, config.seed]
+        what += [Path(config.teacher).name] if config.teacher else []
         folder = place.folder / "-".join(map(str, what)).replace(" ", "-")
         hypernet = place.new_hypernet()
         work = place.fit(hypernet, given.steps)

@@ -244,8 +244,8 @@ def _require_alike(place: Workplace, candidate: Candidate, like: Likeness) -> No
     if untrained:
         raise ConfigError(
             f"hypernetwork {place.config.hypernet!r} was never fitted for {len(untrained)} weights "
-            f"of the network, such as {untrained[0]}; its score would mean nothing: use a run with "
-            f"{place.hypernet.reads_more}"
+            f"of the network, such as {untrained[0]}; its score would mean nothing: use a run "
+            f"with {place.hypernet.reads_more}"
         )
     distance = like.distance(candidate.graph)
     if distance > like.limit:

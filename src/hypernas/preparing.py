@@ -54,7 +54,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
     hypernet = place.new_hypernet()  # refuses a space that it cannot read
     example = place.candidates.draw(rng(config.seed, "example"))
     place.sampler.require(example, hypernet)
-    _require_writable(hypernet, example, _fit_example(place))
+    _require_writable(hypernet, example, *_fit_example(place))
     with voice.bar("survey") as update:
         place.look(
             config.survey,
@@ -82,15 +82,17 @@ def prepare(place: Workplace, voice: Voice) -> None:
     _write(place, spent)
 
 
-def _fit_example(place: Workplace) -> Candidate:
-    """Return a candidate that the hypernetwork may learn from.
+def _fit_example(place: Workplace) -> list[Candidate]:
+    """Return a candidate that the hypernetwork may learn from, where these are others.
 
     Raises:
         SpaceError: the space does not work under the options of --fit-set.
     """
+    if not place.config.fit_options:
+        return []
     candidates = place.fit_candidates  # names --fit-set where there is no such option
     try:
-        return candidates.draw(rng(place.config.seed, "example"))
+        return [candidates.draw(rng(place.config.seed, "example"))]
     except (SpaceError, GraphError) as error:
         raise SpaceError(f"--fit-set {in_words(place.config.fit_options)}: {error}") from error
 
