@@ -28,10 +28,16 @@ def network(seed: int = 0, *, dropout: float = 0.0) -> nn.Module:
 
 
 def trainer(
-    folder: Path, *, dropout: float = 0.0, seed: int = 0, layout: bool = True, **options: Any
+    folder: Path,
+    *,
+    dropout: float = 0.0,
+    seed: int = 0,
+    layout: bool = True,
+    device: str = "cpu",
+    **options: Any,
 ) -> Trainer:
     """Return a training of which every part is new, as in a process of its own."""
-    data = batches(96, augmentation=Augmentation(crop=1), channels_last=layout)
+    data = batches(96, augmentation=Augmentation(crop=1), channels_last=layout, device=device)
     recipe = Recipe(**{"epochs": 3, "batch": 16} | options)
     module = network(dropout=dropout)
     return Trainer(module, data, Classification(), recipe, folder, seed=seed)
@@ -175,3 +181,56 @@ def test_exits_are_measured_beside_silence() -> None:
     assert reached.measures[2] == pytest.approx(last.accuracy)
     assert reached.losses[2].mean().item() == pytest.approx(last.loss)
     assert reached.measures[0] == pytest.approx(0.25)
+
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+@on_gpu
+def test_recorded_training_computes_what_a_plain_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = trainer(tmp_path / "fast", device="cuda")
+    fast.run(fast.fit, silent)
+    assert fast._recorded is not None
+    assert "forward" in vars(fast._recorded), "nothing was recorded"
+    monkeypatch.setattr(training, "recorded", lambda module, images: module)
+    plain = trainer(tmp_path / "plain", device="cuda")
+    plain.run(plain.fit, silent)
+    expected = plain.module.state_dict()
+    for name, tensor in fast.module.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
+
+
+@on_gpu
+def test_stopped_recorded_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    whole = trainer(tmp_path / "whole", dropout=0.5, device="cuda")
+    whole.run(whole.fit, silent)
+    first = trainer(tmp_path / "cut", dropout=0.5, device="cuda")
+    with pytest.raises(KeyboardInterrupt):
+        first.run(first.fit, stop_at(7))
+    second = trainer(tmp_path / "cut", dropout=0.5, device="cuda")
+    second.run(second.fit, silent)
+    expected = whole.module.state_dict()
+    for name, tensor in second.module.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
+
+
+@on_gpu
+def test_what_cannot_be_recorded_trains_all_the_same() -> None:
+    class Waiting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(x) if x.sum().item() > -1e9 else x
+
+    module = Waiting().cuda()
+    x = torch.randn(8, 3, device="cuda")
+    made = training.recorded(module, x)
+    assert torch.equal(module.norm.running_mean, torch.zeros(3, device="cuda"))
+    made.train()(x).sum().backward()
+    assert module.norm.weight.grad is not None
+    assert not torch.equal(module.norm.running_mean, torch.zeros(3, device="cuda"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -107,6 +108,7 @@ class Trainer:
         self.seconds = 0.0
         self.measured: list[Measured] | None = [] if by_epoch else None
         self.momentum: dict[str, Tensor] = {}
+        self._recorded: nn.Module | None = None
 
     def run(self, validation: Batches, progress: Callable[[int, int], None]) -> Trained:
         """Train to the end, from the checkpoint where there is one, and measure once."""
@@ -178,11 +180,11 @@ class Trainer:
 
     def advance(self, optimiser: torch.optim.SGD) -> None:
         """Do one step."""
-        torch.manual_seed(derived_seed(self.seed, "dropout", self.step))
         images, targets = self.fit.random(self.seed, "train", self.step)
-        self.module.train()
+        network = self._network(images).train()
+        torch.manual_seed(derived_seed(self.seed, "dropout", self.step))
         with autocast(images.device, self.recipe.precision):
-            outputs = self.module(images)
+            outputs = network(images)
         loss = self.task.loss(outputs, targets)
         loss = loss * len(exits(outputs))  # the sum over the exits, as MSDNet learns
         optimiser.zero_grad(set_to_none=True)
@@ -193,6 +195,14 @@ class Trainer:
             group["lr"] = self.recipe.rate * self.recipe.factor(self.step, self.steps)
         optimiser.step()
         self.step += 1
+
+    def _network(self, images: Tensor) -> nn.Module:
+        """Return what computes the outputs of batches, on a GPU recorded with the first of them."""
+        if images.device.type != "cuda" or self.recipe.precision != "fp32":
+            return self.module
+        if self._recorded is None:
+            self._recorded = recorded(self.module, images)
+        return self._recorded
 
     def _save(self, optimiser: torch.optim.SGD) -> None:
         names: dict[Tensor, str] = {p: name for name, p in self.module.named_parameters()}
@@ -214,6 +224,30 @@ class Trainer:
         self.momentum = split["momentum"]
         self.step, self.seconds = metadata["step"], metadata["seconds"]
         self.measured = msgspec.convert(metadata["measured"], list[Measured] | None)
+
+
+def recorded(module: nn.Module, images: Tensor) -> nn.Module:
+    """Return a module that computes the same with all kernels launched at once (a CUDA graph).
+
+    Kernels of small networks take less time than their launches. The graph holds forward and
+    backward for batches of this shape in training mode. A module that cannot be recorded (whose
+    forward waits for a value of the GPU, say) is returned wrapped, and runs as before.
+    """
+    wrapped = nn.Sequential(module)  # its forward is replaced, that of the module is not
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    # gradients come from the graph's stream, which is meant
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the first use of a library in the backward pass
+        try:
+            # it runs the module a few times, which moves the statistics of batch norms
+            torch.cuda.make_graphed_callables(wrapped, (images.clone(),), allow_unused_input=True)
+        except RuntimeError:
+            wrapped = nn.Sequential(module)
+    with torch.no_grad():
+        for name, buffer in module.named_buffers():
+            buffer.copy_(before[name])
+    return wrapped
 
 
 @torch.no_grad()
