@@ -53,6 +53,18 @@ def test_pairs_by_plain_loops(seed: int) -> None:
         assert tau(values, accuracy, masks[name]).value == pytest.approx(expected)
 
 
+def test_each_fit_may_have_pairs_of_its_own() -> None:
+    """Networks that a fit leaves out count in no pair, whatever their values."""
+    values, accuracy = drawn(0, 30)
+    fits = np.stack([values, values])
+    there = np.ones((2, 30), dtype=bool)
+    there[1, :10] = False
+    fits[1, :10] = 1e9
+    found = tau(fits, accuracy, there[:, :, None] & there[:, None, :])
+    whole, rest = tau(values, accuracy).value, tau(values[10:], accuracy[10:]).value
+    assert found.value == pytest.approx((whole + rest) / 2)
+
+
 def test_equal_sizes_take_the_size_out() -> None:
     """Values that know the size alone know nothing among networks of one size."""
     rng = np.random.default_rng(0)

@@ -53,9 +53,12 @@ def tau(values: ArrayLike, accuracy: ArrayLike, pairs: NDArray[np.bool_] | None 
     Args:
         values: (N,), or (F, N) for the mean over fits.
         accuracy: (N,).
-        pairs: which pairs count, (N, N); by default all.
+        pairs: which pairs count, (N, N), or (F, N, N) where each fit has its own; by default all.
     """
-    return _resampled(_tau_of(pairs), values, accuracy)
+    fits = np.atleast_2d(np.asarray(values, dtype=float))
+    shape = (*fits.shape, fits.shape[1])
+    masks = np.broadcast_to(np.asarray(True if pairs is None else pairs), shape)
+    return _resampled([_tau_of(mask) for mask in masks], fits, accuracy)
 
 
 def spearman(values: ArrayLike, accuracy: ArrayLike) -> Estimate:
@@ -98,23 +101,33 @@ Statistic = Callable[[Floats, Floats, Floats], Floats]
 """from values (N,), accuracies (N,) and counts (R, N) of resampled networks to R statistics"""
 
 
-def _resampled(statistic: Statistic, values: ArrayLike, accuracy: ArrayLike) -> Estimate:
-    """Return a statistic's mean over fits, with the interval of resampled networks and fits."""
+def _resampled(
+    statistic: Statistic | list[Statistic], values: ArrayLike, accuracy: ArrayLike
+) -> Estimate:
+    """Return a statistic's mean over fits, with the interval of resampled networks and fits.
+
+    Args:
+        statistic: one for all fits, or one for each.
+        values: (N,) or (F, N).
+        accuracy: (N,).
+    """
     fits, right = np.atleast_2d(np.asarray(values, dtype=float)), np.asarray(accuracy, dtype=float)
     rng = np.random.default_rng(0)
     count = len(right)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
-    of_each = np.stack([statistic(fit, right, drawn) for fit in fits])  # (F, R)
+    own = statistic if isinstance(statistic, list) else [statistic] * len(fits)
+    of_each = np.stack([one(f, right, drawn) for one, f in zip(own, fits, strict=True)])  # (F, R)
     chosen = rng.integers(0, len(fits), (len(fits), RESAMPLES))
     spread = np.take_along_axis(of_each, chosen, axis=0).mean(0)
-    whole = np.mean([statistic(fit, right, np.ones((1, count)))[0] for fit in fits])
+    once = np.ones((1, count))
+    whole = np.mean([one(fit, right, once)[0] for one, fit in zip(own, fits, strict=True)])
     low, high = np.quantile(spread, [0.025, 0.975])
     return Estimate(value=float(whole), low=float(low), high=float(high))
 
 
-def _tau_of(pairs: NDArray[np.bool_] | None) -> Statistic:
+def _tau_of(pairs: NDArray[np.bool_]) -> Statistic:
     def statistic(value: Floats, right: Floats, counts: Floats) -> Floats:
-        mask = np.ones((len(right), len(right))) if pairs is None else pairs.astype(float)
+        mask = pairs.astype(float)
         one, other = np.sign(value[:, None] - value), np.sign(right[:, None] - right)
 
         def total(matrix: Floats) -> Floats:
