@@ -195,15 +195,27 @@ def test_what_was_told_is_all_that_matters(name: str, stop: int, known: Survey) 
     assert texts(fitted(other, 50, falling)) != steps
 
 
-def work(name: str, known: Survey) -> Fit:
+def work(name: str, known: Survey, meta_batch: int = 1) -> Fit:
     torch.manual_seed(0)
     return Fit(
         hypernets.make("shared"),
-        sampler(name, known),
+        sampler(name, known, meta_batch=meta_batch),
         batches(),
         Classification(),
-        FitOptions(steps=44, recipe=RECIPES["default"]),
+        FitOptions(steps=44, recipe=RECIPES["default"], meta_batch=meta_batch),
     )
+
+
+def test_a_fit_tells_each_candidate_its_own_loss(known: Survey) -> None:
+    made = work("tpe", known, meta_batch=2)
+    losses = [made.advance() for _ in range(4)]
+    told = made.draws.told
+    assert [(one.step, one.position) for one in told] == [(s, p) for s in range(4) for p in (0, 1)]
+    pairs = list(zip(told[0::2], told[1::2], strict=True))
+    assert [(one.loss + other.loss) / 2 for one, other in pairs] == pytest.approx(losses)
+    assert any(one.loss != other.loss for one, other in pairs)
+    draws = sampler("random", known, meta_batch=2)
+    assert [one.choices for one in told] == [draws(s, p).choices for s in range(4) for p in (0, 1)]
 
 
 @pytest.mark.parametrize("name", LISTENERS)

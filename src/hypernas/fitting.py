@@ -212,7 +212,7 @@ class Fit:
                 self.optimiser.state[named[name]][what] = moved
         self.step, self.skipped = metadata["step"], metadata["skipped"]
         self.seconds = metadata["seconds"]
-        self.draws.told = msgspec.convert(metadata["told"], list[Told])
+        self.draws.told = msgspec.convert(metadata.get("told", []), list[Told])
 
 
 def _enlarged(state: Tensor, parameter: Tensor) -> Tensor:
