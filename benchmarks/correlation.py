@@ -27,6 +27,7 @@ from common import Row, write
 from scatter import scatter
 
 from hypernas.candidate import Candidate, build_network
+from hypernas.choices import Architecture
 from hypernas.config import Config
 from hypernas.files import read_json, write_json
 from hypernas.fitting import RECIPES, fit
@@ -290,15 +291,9 @@ class Bench:
         return hypernet.eval(), work.seconds
 
     def _kept(self, place: Workplace, hypernet: Hypernet, name: str) -> tuple[list[Score], float]:
-        """Return the table's scores and the CPU seconds of each; they are worked out once."""
-        count = len(self.truths)
-        path = self._folder(place, name) / f"scores-{self.given.images}-{count}.json"
-        if not path.exists():
-            networks = [place.candidates.of(truth.choices) for truth in self.truths]
-            began = time.process_time()
-            scores = place.scorer(hypernet)(networks)
-            write_json(path, (scores, (time.process_time() - began) / count))
-        return read_json(path, tuple[list[Score], float])
+        """Return the table's scores and the CPU seconds of each."""
+        path = self._folder(place, name) / f"scores-{self.given.images}-{len(self.truths)}.json"
+        return kept_scores(place, hypernet, [truth.choices for truth in self.truths], path)
 
     def _folder(self, place: Workplace, name: str) -> Path:
         given, config = self.given, place.config
@@ -320,6 +315,18 @@ class Bench:
             100 * self.accuracy,
             ("score: minus the loss with generated weights", "accuracy on test, trained, %"),
         )
+
+
+def kept_scores(
+    place: Workplace, hypernet: Hypernet, architectures: Sequence[Architecture], path: Path
+) -> tuple[list[Score], float]:
+    """Return the scores of architectures and the CPU seconds of each; they are worked out once."""
+    if not path.exists():
+        networks = [place.candidates.of(choices) for choices in architectures]
+        began = time.process_time()
+        scores = place.scorer(hypernet)(networks)
+        write_json(path, (scores, (time.process_time() - began) / len(networks)))
+    return read_json(path, tuple[list[Score], float])
 
 
 STATISTICS = {"tau": tau, "Pearson r": pearson}

@@ -21,12 +21,13 @@ from hypernas.candidate import Candidates
 from hypernas.config import Config, check
 from hypernas.data import Augmentation
 from hypernas.distilling import Teacher, teacher_of
+from hypernas.draws import Draws
 from hypernas.errors import ConfigError, HypernasError
 from hypernas.exporting import read_export
 from hypernas.files import read_json, read_tensors
 from hypernas.fitting import RECIPES, Fit, FitOptions
 from hypernas.runs import Run
-from hypernas.survey import Draws, Survey
+from hypernas.survey import Survey
 from hypernas.tasks import Classification
 from hypernas.tasks.detection import Detection
 from hypernas.tasks.segmentation import Segmentation
@@ -56,7 +57,7 @@ def work(known: Survey, augmentation: Augmentation | None = SHIFTED, **teaching:
     teacher = Teacher(Counted(), fit, **given) if teaching else None  # type: ignore[arg-type]
     return Fit(
         hypernets.make("ghn"),
-        Draws(Candidates(space(), SIGNATURE), known, balanced=True, seed=0),
+        Draws(Candidates(space(), SIGNATURE), known, by="balanced", seed=0),
         fit,
         Classification(),
         FitOptions(steps=20, recipe=RECIPES["default"], meta_batch=2),

@@ -12,13 +12,14 @@ from small_run import RUN
 
 from hypernas import cli
 from hypernas.config import Config
+from hypernas.draws import Draws
 from hypernas.errors import ConfigError, SpaceError
 from hypernas.files import read_json, read_tensors
 from hypernas.fit_space import require_readable
 from hypernas.fitting import Fit
 from hypernas.remembered import SpaceRecord
 from hypernas.runs import Run
-from hypernas.survey import Draws, Survey
+from hypernas.survey import Survey
 from hypernas.warmup import step_cost
 from hypernas.workplace import Workplace
 

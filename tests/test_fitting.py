@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from hypernas import fitting, hypernets
 from hypernas.candidate import Candidate, Candidates
 from hypernas.data import Augmentation
+from hypernas.draws import Draws
 from hypernas.errors import ConfigError
 from hypernas.fitting import RECIPES, Fit, FitOptions, fit, schedule
 from hypernas.hypernets import Hypernet, Weights
 from hypernas.scoring import Scorer
-from hypernas.survey import Draws, Survey
+from hypernas.survey import Survey
 from hypernas.tasks import Classification, Outputs
 
 KINDS = ("ghn", "shared")
@@ -44,7 +45,7 @@ def work(
     candidates = Candidates(space(dropout=dropout), SIGNATURE)
     return Fit(
         hypernets.make(hypernet) if isinstance(hypernet, str) else hypernet,
-        Draws(candidates, known, balanced=True, annealed=chosen.anneal * steps, seed=0),
+        Draws(candidates, known, by="balanced", annealed=chosen.anneal * steps, seed=0),
         batches(augmentation=Augmentation(flip=False, crop=1)),
         Classification(),
         FitOptions(steps=steps, recipe=chosen, meta_batch=meta_batch, precision=precision),
@@ -77,6 +78,16 @@ class Half(Hypernet):
         table = {k.removeprefix(begin): v for k, v in state_dict.items() if k.startswith(begin)}
         self.shared.load_state_dict(table)
         return super().load_state_dict(state_dict, *args, **kwargs)
+
+
+class Listed(Draws):
+    """Gives listed candidates, one after the other."""
+
+    def __init__(self, *listed: Candidate) -> None:
+        self.listed = listed
+
+    def __call__(self, step: int, position: int = 0) -> Candidate:
+        return self.listed[step % len(self.listed)]
 
 
 def scorer(made: Fit) -> Scorer:
@@ -316,7 +327,7 @@ def test_schedule_without_warm_up_is_half_a_cosine() -> None:
 def test_classic_steps_are_those_of_adam_without_decay_of_the_generator(known: Survey) -> None:
     made = work(known, hypernet=Half(), recipe="classic", weight_decay=0.1, steps=10)
     candidate = Candidates(space(), SIGNATURE).of({"width": 3, "depth": 0, "heads": ["plain"]})
-    made.draws = lambda step, position=0: candidate  # type: ignore[assignment]
+    made.draws = Listed(candidate)
     made.hypernet.prepare([candidate])
     made._group()
     mine = {name: p.detach().clone() for name, p in made.hypernet.named_parameters()}
@@ -382,7 +393,7 @@ def test_grown_parameters_keep_their_momentum(known: Survey) -> None:
     candidates = Candidates(space(), SIGNATURE)
     narrow = candidates.of({"width": 3, "depth": 0, "heads": ["plain"]})
     wide = candidates.of({"width": 6, "depth": 0, "heads": ["plain"]})
-    made.draws = lambda step, position=0: [narrow, wide][step]  # type: ignore[assignment]
+    made.draws = Listed(narrow, wide)
     made.advance()
     table = dict(made.hypernet.named_parameters())
     before = {name: made.optimiser.state[p]["exp_avg"].clone() for name, p in table.items()}

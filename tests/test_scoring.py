@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from hypernas import hypernets
 from hypernas.candidate import Candidate, Candidates
 from hypernas.curves import Budgets
+from hypernas.draws import Draws
 from hypernas.hypernets import Hypernet
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK, WORST, Score, Scorer
 from hypernas.spaces import find
-from hypernas.survey import Draws, Survey
+from hypernas.survey import Survey
 from hypernas.tasks import Classification
 
 
@@ -157,7 +158,7 @@ def test_weights_that_are_not_finite_are_the_worst(
 @pytest.mark.parametrize("name", ["ghn", "shared"])
 def test_hypernetwork_is_not_changed(name: str, known: Survey, candidates: Candidates) -> None:
     hypernet = hypernets.make(name)
-    draws = Draws(candidates, known, balanced=False, seed=0)
+    draws = Draws(candidates, known, by="uniform", seed=0)
     hypernet.prepare([draws(0)])
     before = {key: tensor.clone() for key, tensor in hypernet.state_dict().items()}
     state = torch.get_rng_state()

@@ -1,20 +1,17 @@
-"""What is known of a space before anything is fitted, and the draws that follow from it."""
+"""What is known of a space before anything is fitted."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
 from small_space import SIGNATURE, six, space
 
 from hypernas.candidate import Candidates
 from hypernas.errors import ConfigError
 from hypernas.results import Limits
 from hypernas.spaces import Space
-from hypernas.survey import LEAST_DRAWS, Draws, Survey, biggest, survey, surveyed
+from hypernas.survey import LEAST_DRAWS, Survey, biggest, survey, surveyed
 
 
 def test_survey_is_a_function_of_its_seed(candidates: Candidates, known: Survey) -> None:
@@ -114,82 +111,3 @@ def test_groups_hold_every_architecture_once(known: Survey) -> None:
     assert sum(map(len, known.by_operations.values())) == len(known.drawn)
     for operations, group in known.by_operations.items():
         assert {a.operations for a in group} == {operations}
-
-
-def test_balanced_draws_give_each_number_of_operations_equally_often() -> None:
-    few = Candidates(space(deepest=1), SIGNATURE, remember=500)
-    known = survey(few, seed=0, draws=300)
-    draws = Draws(few, known, balanced=True, seed=3)
-    counts = Counter(draws(step).graph.parametrised_operations for step in range(1000))
-    assert counts.keys() == known.by_operations.keys()
-    assert len(counts) >= 4
-    assert chisquare(list(counts.values())).pvalue > 0.01
-    of_survey = [len(group) for group in known.by_operations.values()]
-    assert chisquare(of_survey).pvalue < 1e-6  # the space itself is far from it
-
-
-def test_balanced_draws_are_not_only_those_of_the_survey(candidates: Candidates) -> None:
-    few = survey(candidates, seed=0, draws=30)
-    draws = Draws(candidates, few, balanced=True, seed=0)
-    known = [a.choices for a in few.drawn]
-    assert sum(draws(step).choices not in known for step in range(100)) > 30
-
-
-def test_uniform_draws_follow_the_weights_of_the_space() -> None:
-    few = Candidates(space(deepest=1), SIGNATURE, remember=500)
-    draws = Draws(few, survey(few, seed=0, draws=5), balanced=False, seed=0)
-    drawn = [draws(step).choices.get("layer0.op") for step in range(1000)]
-    counts = Counter(op for op in drawn if op is not None)
-    expected = [sum(counts.values()) * share for share in (0.5, 0.25, 0.25)]
-    assert chisquare([counts[op] for op in ("conv", "pool", "none")], expected).pvalue > 0.01
-
-
-@pytest.mark.parametrize("balanced", [True, False])
-def test_a_draw_is_a_function_of_seed_and_step(known: Survey, balanced: bool) -> None:
-    def draws(seed: int = 0) -> Draws:
-        return Draws(Candidates(space(), SIGNATURE), known, balanced=balanced, seed=seed)
-
-    first = draws()
-    forwards = [first(step, position).choices for step in range(10) for position in (0, 1)]
-    second = draws()
-    backwards = [
-        second(step, position).choices for step in reversed(range(10)) for position in (1, 0)
-    ]
-    assert forwards == backwards[::-1]
-    assert forwards[0::2] != forwards[1::2]
-    assert forwards[0::2] != [draws(1)(step).choices for step in range(10)]
-
-
-def test_annealed_draws_begin_with_the_easiest(known: Survey) -> None:
-    candidates = Candidates(space(), SIGNATURE, remember=5000)
-    draws = Draws(candidates, known, balanced=True, annealed=100, seed=0)
-    assert [draws.ease(step) for step in (0, 25, 99, 100, 500, -1)] == [0, 0.25, 0.99, 1, 1, 1]
-
-    def widths(steps: range) -> float:
-        wide = [draws(step, i).choices["width"] == 6 for step in steps for i in range(10)]
-        return sum(wide) / len(wide)
-
-    for position in range(50):
-        easiest = draws(0, position).choices
-        assert easiest["width"] == 3
-        assert {v for name, v in easiest.items() if name.endswith("kernel")} <= {1}
-    assert 0 < widths(range(1, 30)) < widths(range(60, 100)) < 0.6
-
-
-def test_annealed_draws_end_as_all_others(known: Survey) -> None:
-    def draws(annealed: float) -> Draws:
-        candidates = Candidates(space(), SIGNATURE)
-        return Draws(candidates, known, balanced=True, annealed=annealed, seed=0)
-
-    plain, annealed = draws(0), draws(12.5)
-    for step in [*range(13, 30), -1, -4]:
-        assert annealed(step).choices == plain(step).choices
-
-
-def test_an_eased_candidate_is_the_same_candidate(known: Survey) -> None:
-    candidates = Candidates(space(), SIGNATURE)
-    eased = Draws(candidates, known, balanced=False, annealed=100, seed=0)(10)
-    assert candidates.of(eased.choices) is eased
-    other = Candidates(space(), SIGNATURE).of(eased.choices)
-    assert other.decisions == eased.decisions  # weights and all, at ease 1
-    assert (other.params, other.macs) == (eased.params, eased.macs)

@@ -100,9 +100,12 @@ class Config(Struct, frozen=True):
     tpe, nsga2 or nsga3"""
     sampler_options: SamplerOptions = {}
     """options of the sampler, such as population=16 of evolution, or markov=100 of smash"""
-    draw: Literal["balanced", "uniform"] = "balanced"
-    """candidates while fitting: each number of operations with weights equally often, or as the
-    space draws"""
+    draw: Literal["balanced", "uniform", "operations"] = "balanced"
+    """candidates while fitting: each number of operations with weights equally often (balanced);
+    each option of a choice equally often (operations); or as the space draws (uniform)"""
+    fit_sampler: Literal["random", "tpe", "hyperband"] = "random"
+    """what else decides on them: nothing; the losses so far, from which tpe proposes every other
+    one; or hyperband, which fits many for a step or a few and the better ones for more"""
     fit_recipe: Literal["default", "classic"] = "default"
     """how the hypernetwork is trained: AdamW with warm-up and clipping, or Adam as in SMASH"""
     teacher: str | None = None
@@ -273,6 +276,15 @@ def check(config: Config) -> None:
     _require_device(config.device)
 
 
+NEEDING = (
+    ("start", "generated"),
+    ("sampler", "arch-gradient"),
+    ("fit_sampler", "tpe"),
+    ("fit_sampler", "hyperband"),
+)
+"""options and values of theirs that a hypernetwork is needed for"""
+
+
 def _require_unfitted(config: Config) -> None:
     """Refuse what needs a hypernetwork where there is none.
 
@@ -291,12 +303,12 @@ def _require_unfitted(config: Config) -> None:
                 f"--{flag} is for the hypernetwork, and --score-by {config.score_by} has none; "
                 "leave it out"
             )
-    if config.start == "generated" or config.sampler == "arch-gradient":
-        given = "--start generated" if config.start == "generated" else "--sampler arch-gradient"
-        raise ConfigError(
-            f"{given} needs a hypernetwork, and --score-by {config.score_by} has none; leave one "
-            "of them out"
-        )
+    for name, value in NEEDING:
+        if getattr(config, name) == value:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {value} needs a hypernetwork, and --score-by "
+                f"{config.score_by} has none; leave one of them out"
+            )
 
 
 def require_range(budgets: tuple[int, int]) -> None:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from hypernas.data import Batches
 from hypernas.distilling import Teacher
+from hypernas.draws import Draws, Told
 from hypernas.errors import ConfigError
 from hypernas.files import read_tensors, write_tensors, write_text
 from hypernas.hypernets import Hypernet
@@ -25,7 +27,6 @@ from hypernas.precision import autocast
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct
 from hypernas.scoring import Scorer
-from hypernas.survey import Draws
 from hypernas.tasks import Outputs, Task
 
 RECORDS = 200
@@ -92,7 +93,7 @@ class Fit:
 
     Attributes:
         hypernet: what is trained.
-        draws: the candidate of each step.
+        draws: the candidate of each step; told its loss.
         batches: the images of each step, of the fit split.
         task: judges outputs.
         options: counts and rates.
@@ -139,8 +140,10 @@ class Fit:
             with autocast(images.device, self.options.precision):
                 outputs = candidate(weights, images)
             losses.append(self._loss(outputs, targets, said))
-        loss = torch.stack(losses).mean()
+        each = torch.stack(losses)
+        loss = each.mean()
         self._update(loss)
+        self.draws.tell(self.step, candidates, each.tolist())
         self.step += 1
         return loss.item()
 
@@ -193,7 +196,7 @@ class Fit:
         # the file does not keep the order, on which the last bits of the gradient's norm depend
         order = list(state)
         counted = {"step": self.step, "skipped": self.skipped, "seconds": self.seconds}
-        write_tensors(path, tensors, counted | {"order": order})
+        write_tensors(path, tensors, counted | {"order": order, "told": self.draws.told})
 
     def load(self, path: Path) -> None:
         """Go on from what :meth:`save` wrote."""
@@ -209,6 +212,7 @@ class Fit:
                 self.optimiser.state[named[name]][what] = moved
         self.step, self.skipped = metadata["step"], metadata["skipped"]
         self.seconds = metadata["seconds"]
+        self.draws.told = msgspec.convert(metadata.get("told", []), list[Told])
 
 
 def _enlarged(state: Tensor, parameter: Tensor) -> Tensor:

@@ -112,6 +112,7 @@ def _hypernet(place: Workplace) -> dict[str, Any]:
         "batch": place.fit_recipe.batch,
         "anneal": place.fit_recipe.anneal,
         "draw": config.draw,
+        "sampler": config.fit_sampler,
         "fitted on": config.fit_options,
         "teacher": config.teacher,
         "statistics": config.statistics,

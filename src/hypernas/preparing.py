@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from hypernas import budget, warmup
+from hypernas import budget, fit_samplers, warmup
 from hypernas.candidate import Candidate
 from hypernas.config import COUNTS, Config, Plan, difference
 from hypernas.console import Voice, short
@@ -86,6 +86,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
     if hypernet is not None:
         _require_writable(hypernet, place.candidates.of(biggest.choices))
         require_readable(place)
+        fit_samplers.require(place)
     _require_budgets(place, voice)
     _say_space(place, known, voice)
     _say_fit_space(place, voice)
@@ -214,9 +215,11 @@ def _say_fit(place: Workplace, voice: Voice) -> None:
     if not recipe.anneal:
         unable = named.anneal and place.config.anneal is None
         annealed = f", not annealed: {place.space.name} has no option ease" if unable else ""
+    sampler = place.config.fit_sampler
+    sampled = f", candidates by {sampler}" if sampler != "random" else ""
     voice.say(
         f"fit by recipe {place.config.fit_recipe}: {recipe.optimiser} {recipe.rate:g}, "
-        f"batch {recipe.batch}{annealed}"
+        f"batch {recipe.batch}{annealed}{sampled}"
     )
     if teacher := teacher_of(place):
         voice.say(

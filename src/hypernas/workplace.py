@@ -29,6 +29,7 @@ from hypernas.data import (
 from hypernas.distilling import teacher_of
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, read_tensors
+from hypernas.fit_samplers import draws_of
 from hypernas.fitting import RECIPES, Fit, FitOptions, FitRecipe
 from hypernas.hypernets import Hypernet
 from hypernas.hypernets.table import Table
@@ -38,7 +39,7 @@ from hypernas.remembered import DataRecord, SpaceRecord, record_of
 from hypernas.samplers import Sampler
 from hypernas.scoring import BLOCK, Scorer
 from hypernas.spaces import Space, find
-from hypernas.survey import Draws, Survey, biggest, survey
+from hypernas.survey import Survey, biggest, survey
 from hypernas.tasks import Signature, Task
 from hypernas.training import Recipe
 
@@ -363,23 +364,15 @@ class Workplace:
 
     def fit(self, hypernet: Hypernet, steps: int) -> Fit:
         """Return the training of a hypernetwork over ``steps``."""
-        config, recipe = self.config, self.fit_recipe
-        draws = Draws(
-            self.fit_candidates,
-            self.fit_survey,
-            balanced=config.draw == "balanced",
-            annealed=recipe.anneal * steps,
-            seed=config.seed,
-        )
+        config, draws = self.config, draws_of(self, steps)
         options = FitOptions(
             steps=steps,
-            recipe=recipe,
+            recipe=self.fit_recipe,
             meta_batch=config.meta_batch,
             precision=config.precision,
             seed=config.seed,
         )
-        teacher = teacher_of(self)
-        return Fit(hypernet, draws, self.fit_batches, self.task, options, teacher)
+        return Fit(hypernet, draws, self.fit_batches, self.task, options, teacher_of(self))
 
     def recipe(self, epochs: int, *, rate: float = 1.0) -> Recipe:
         """Return how networks are trained, at ``rate`` times the run's learning rate."""

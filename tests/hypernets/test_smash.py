@@ -13,12 +13,13 @@ from small_space import batches
 from torch import nn
 
 from hypernas.candidate import Candidate, Candidates
+from hypernas.draws import Draws
 from hypernas.errors import ConfigError
 from hypernas.fitting import RECIPES, Fit, FitOptions
 from hypernas.hypernets import Weights, make
 from hypernas.hypernets.smash import NOISE, SMASH
 from hypernas.spaces import find
-from hypernas.survey import Draws, survey
+from hypernas.survey import survey
 from hypernas.tasks import Classification
 
 MADE = Candidates(find("memory-bank", {**EVERYTHING, **SMALL}), DATA)
@@ -266,7 +267,7 @@ def test_generator_and_free_parameters_are_told_apart() -> None:
 def test_the_classic_recipe_decays_free_weights_only() -> None:
     hypernet = smash()
     options = FitOptions(steps=10, recipe=RECIPES["classic"])
-    draws = Draws(MADE, survey(MADE, seed=0, draws=2), balanced=False, annealed=0, seed=0)
+    draws = Draws(MADE, survey(MADE, seed=0, draws=2), by="uniform", annealed=0, seed=0)
     generator, free = Fit(
         hypernet, draws, batches(), Classification(), options
     ).optimiser.param_groups

@@ -18,6 +18,7 @@ from torch import nn
 from hypernas import hypernets
 from hypernas.candidate import Candidates
 from hypernas.choices import Perturb, Replay
+from hypernas.draws import Draws
 from hypernas.errors import SpaceError
 from hypernas.exporting import export
 from hypernas.fitting import RECIPES, Fit, FitOptions
@@ -26,7 +27,7 @@ from hypernas.scoring import Scorer
 from hypernas.spaces import find
 from hypernas.spaces.banks.modules import Attention
 from hypernas.spaces.memory_bank import CLASSIC, PRESETS, settings_of
-from hypernas.survey import Draws, survey
+from hypernas.survey import survey
 from hypernas.tasks import Classification, Signature
 from hypernas.tracing import read_graph
 
@@ -197,7 +198,7 @@ def test_hypernetworks_fit_and_score(name: str) -> None:
     example = candidates.draw(random.Random(0))
     hypernet = hypernets.make(name, example=example)
     task, options = Classification(), FitOptions(steps=4, recipe=RECIPES["default"])
-    draws = Draws(candidates, known, balanced=False, annealed=0, seed=0)
+    draws = Draws(candidates, known, by="uniform", annealed=0, seed=0)
     fit = Fit(hypernet, draws, batches(), task, options)
     hypernet.prepare([example])
     before = {name: w.detach().clone() for name, w in hypernet([example])[0].items()}

@@ -28,18 +28,18 @@ class SharedWeights(Hypernet):
         self.table = Table()
 
     def forward(self, candidates: Sequence[Candidate]) -> list[Weights]:
-        return [self.table.look_up(_keys(candidate)) for candidate in candidates]
+        return [self.table.look_up(entries(candidate)) for candidate in candidates]
 
     def prepare(
         self, candidates: Sequence[Candidate]
     ) -> list[tuple[nn.Parameter | None, nn.Parameter]]:
-        return self.table.grow(entry for candidate in candidates for entry in _keys(candidate))
+        return self.table.grow(entry for candidate in candidates for entry in entries(candidate))
 
     def generator_parameters(self) -> list[nn.Parameter]:
         return []
 
     def untrained(self, candidate: Candidate) -> list[str]:
-        return [p.name for key, p in _keys(candidate) if self.table.lacks(key, p)]
+        return [p.name for key, p in entries(candidate) if self.table.lacks(key, p)]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load a table; entries that this one lacks are made."""
@@ -47,7 +47,8 @@ class SharedWeights(Hypernet):
         return super().load_state_dict(state_dict, *args, **kwargs)
 
 
-def _keys(candidate: Candidate) -> list[Entry]:
+def entries(candidate: Candidate) -> list[Entry]:
+    """Return a candidate's parameters with their keys in a table; they are found once."""
     if SharedWeights not in candidate.notes:
         found: dict[str, Entry] = {}
         for node in candidate.graph.nodes:

@@ -1,0 +1,224 @@
+"""Experiments: ways to fit a hypernetwork, and to score by it, that are no options of the package.
+
+What a way is worth is measured on tables of ground truth; :func:`measured` gives the values that
+it gives to their networks. Several ways are read off one fit, which is fitted once and kept:
+
+- ``plain``: the score of the fit as it is, beside which the others stand;
+- ``averaged``: by an exponential average of the hypernetwork's weights;
+- ``mean weights``: by the mean of its weights at the last checkpoints;
+- ``mean score``: the mean of the scores by the weights at each of these;
+- ``accuracy``: the score accuracy in place of the score;
+- ``ensemble``: the mean of the scores by all fits; ``pairs``: by each fit and the next one;
+- ``operations only``: a fit of its own, with nodes that tell kinds and kernels but no shapes;
+- ``modulated``: a fit of its own, see :mod:`modulated`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from correlation import kept_scores
+from torch import Tensor
+
+from hypernas.choices import Architecture, identity
+from hypernas.files import read_tensors, write_tensors
+from hypernas.fitting import Fit, fit
+from hypernas.hypernets.ghn import GHN
+from hypernas.hypernets.graph_hypernet import Tables
+from hypernas.hypernets.hypernet import BUILT_IN
+from hypernas.hypernets.operators import EXTRAS, FEATURES
+from hypernas.workplace import Workplace
+
+DECAY = 0.998
+"""of the exponential average: about the last 500 steps"""
+CHECKPOINTS, SHARE = 5, 20
+"""how many of the last checkpoints are kept, which are a SHARE-th of the steps apart"""
+OWN = {"operations only": "variants:OperationsOnly", "modulated": "modulated:Modulated"}
+"""hypernetworks with a fit of their own, by the names under which they are made"""
+BUILT_IN.update(OWN)
+NAMES = ("plain", "averaged", "mean weights", "mean score", "accuracy", "ensemble", "pairs", *OWN)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What networks are worth by one of the ways.
+
+    Attributes:
+        values: of each fit and network, (fits, networks), the more the better.
+        fit: CPU seconds of fitting behind a row of them.
+        score: CPU seconds of each value.
+    """
+
+    values: list[list[float]]
+    fit: float
+    score: float
+
+
+def measured(
+    places: Sequence[Workplace],
+    architectures: Sequence[Architecture],
+    name: str,
+    *,
+    steps: int,
+    folder: Path,
+) -> Measured:
+    """Return what ``architectures`` are worth by one of :data:`NAMES`.
+
+    Args:
+        places: one for each fit, with data and survey, and seeds of their own.
+        architectures: of the space of the places.
+        name: which way.
+        steps: of each fit.
+        folder: where fits and scores are kept, those of these places alone; a call that was killed
+            goes on.
+    """
+    if name in ("ensemble", "pairs"):
+        plain = measured(places, architectures, "plain", steps=steps, folder=folder)
+        return _together(plain, len(places) if name == "ensemble" else 2)
+    rows = [_by_one_fit(place, architectures, name, steps, folder) for place in places]
+    return Measured(
+        [row.values[0] for row in rows],
+        float(np.mean([row.fit for row in rows])),
+        float(np.mean([row.score for row in rows])),
+    )
+
+
+def _together(plain: Measured, size: int) -> Measured:
+    """Return the means over ``size`` fits in a row, from each of them on; one row if that is all.
+
+    Rows share fits, so their spread is not that of independent ensembles.
+    """
+    values, count = np.array(plain.values), len(plain.values)
+    starts = range(1 if size == count else count)
+    means = [values[(start + np.arange(size)) % count].mean(0).tolist() for start in starts]
+    return Measured(means, size * plain.fit, size * plain.score)
+
+
+def _by_one_fit(
+    place: Workplace, architectures: Sequence[Architecture], name: str, steps: int, folder: Path
+) -> Measured:
+    """Fit a hypernetwork, if that is not done, and return a single row."""
+    if name in OWN:
+        place = copy(place)
+        place.config = msgspec.structs.replace(place.config, hypernet=name)
+    config = place.config
+    own = folder / f"{name if name in OWN else 'plain'}-{steps}-{config.seed}".replace(" ", "-")
+    hypernet = place.new_hypernet()
+    work = Kept.of(place.fit(hypernet, steps), own)
+    scorer = place.scorer(hypernet)
+    fit(work, own, scorer)
+    digest = identity({"architectures": [identity(choices) for choices in architectures]})
+    rows, seconds = [], 0.0
+    for label, weights in _weights(name, own, steps).items():
+        hypernet.load_state_dict(weights)
+        path = own / f"scores-{label}-{config.score_images}-{digest}.json"
+        scores, each = kept_scores(place, hypernet, architectures, path)
+        rows.append([s.score_accuracy if name == "accuracy" else s.score for s in scores])
+        seconds += each
+    return Measured([np.mean(rows, axis=0).tolist()], work.seconds, seconds)
+
+
+def _weights(name: str, folder: Path, steps: int) -> dict[str, dict[str, Tensor]]:
+    """Return the weights of the hypernetwork by which a way scores, each under a label."""
+    if name == "averaged":
+        return {"averaged": read_tensors(_average(folder, steps))[0]}
+    if name not in ("mean weights", "mean score"):
+        return {str(steps): read_tensors(_checkpoint(folder, steps))[0]}
+    kept = {str(step): read_tensors(_checkpoint(folder, step))[0] for step in kept_steps(steps)}
+    if name == "mean score":
+        return kept
+    last = kept[str(steps)]
+    means = {
+        key: torch.stack([weights[key] for weights in kept.values()]).mean(0)
+        for key, value in last.items()
+        if value.is_floating_point() and all(_same_shape(w, key, value) for w in kept.values())
+    }
+    return {"mean-weights": last | means}
+
+
+def _same_shape(weights: dict[str, Tensor], key: str, value: Tensor) -> bool:
+    """Say whether a tensor was there; those of tables may be met late, and grow."""
+    return key in weights and weights[key].shape == value.shape
+
+
+class Kept(Fit):
+    """A fit that keeps an average of its weights, and its weights at the last checkpoints.
+
+    Attributes:
+        folder: of the fit, where it keeps them.
+        average: of the hypernetwork's tensors, by name.
+    """
+
+    folder: Path
+    average: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, work: Fit, folder: Path) -> Kept:
+        """Return a fit that is like ``work``, which has not begun."""
+        made = cls(**{field.name: getattr(work, field.name) for field in fields(work)})
+        made.folder, made.average = folder, {}
+        return made
+
+    def advance(self) -> float:
+        loss = super().advance()
+        self._add(self.hypernet.state_dict())
+        if self.step in kept_steps(self.options.steps):
+            write_tensors(_checkpoint(self.folder, self.step), self.hypernet.state_dict())
+        return loss
+
+    def _add(self, weights: dict[str, Tensor]) -> None:
+        """Bring the average up to date; at first it is the mean of few, so that it forgets."""
+        share = 1 - min(DECAY, (self.step - 1) / (self.step + 8))
+        for name, value in weights.items():
+            if value.is_floating_point() and _same_shape(self.average, name, value):
+                self.average[name].lerp_(value, share)
+            else:
+                self.average[name] = value.clone()
+
+    def save(self, path: Path) -> None:
+        own = _average(self.folder, self.step)
+        write_tensors(own, self.average)  # before the checkpoint, which then never lacks it
+        super().save(path)
+        for other in set(self.folder.glob("average-*.safetensors")) - {own}:
+            other.unlink()
+
+    def load(self, path: Path) -> None:
+        super().load(path)
+        state = self.hypernet.state_dict()
+        kept = read_tensors(_average(self.folder, self.step))[0]
+        self.average = {name: value.to(state[name].device) for name, value in kept.items()}
+
+
+def kept_steps(steps: int) -> list[int]:
+    """Return the steps of the last checkpoints, in order.
+
+    >>> kept_steps(100)
+    [80, 85, 90, 95, 100]
+    """
+    apart = max(1, steps // SHARE)
+    last = [steps - apart * back for back in reversed(range(CHECKPOINTS))]
+    return [step for step in last if step > 0]
+
+
+def _average(folder: Path, step: int) -> Path:
+    return folder / f"average-{step}.safetensors"
+
+
+def _checkpoint(folder: Path, step: int) -> Path:
+    return folder / f"weights-{step}.safetensors"
+
+
+class OperationsOnly(GHN):
+    """GHN whose nodes tell the kinds, kernels and number of their operations, and no shapes."""
+
+    def states(self, tables: Tables) -> Tensor:
+        told = torch.ones(FEATURES, device=tables.features.device)
+        for name in ("strided", "log channels", "log size"):
+            told[FEATURES - len(EXTRAS) + EXTRAS.index(name)] = 0
+        return super().states(replace(tables, features=tables.features * told))

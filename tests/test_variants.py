@@ -1,0 +1,198 @@
+"""The experiments of ``benchmarks/variants.py`` measure what they say."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hypernas import fitting, hypernets
+from hypernas.candidate import Candidate, Candidates
+from hypernas.config import Config
+from hypernas.files import read_tensors
+from hypernas.fitting import Fit
+from hypernas.hypernets.shared import entries
+from hypernas.spaces import find
+from hypernas.tasks import Signature
+from hypernas.workplace import Workplace
+
+STEPS = 12
+SPACE = f"{Path(__file__).parent / 'small_space.py'}:small"
+SMALL = Candidates(find(SPACE, {}), Signature((1, 8, 8), 10))
+
+
+@pytest.fixture
+def variants(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module ``variants``; its hypernetworks are not known to other tests."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.setattr(hypernets.hypernet, "BUILT_IN", dict(hypernets.hypernet.BUILT_IN))
+    import variants
+
+    hypernets.hypernet.BUILT_IN.update(variants.OWN)
+    return variants
+
+
+def place(folder: Path, seed: int = 0) -> Workplace:
+    small = {"data": "digits", "examples": 200, "batch": 16, "score_images": 40, "space": SPACE}
+    made = Workplace(folder, Config(**small, seed=seed))
+    made.data = made.record_data()
+    made.look(10)
+    return made
+
+
+def drawn(count: int) -> list[Candidate]:
+    return [SMALL.draw(random.Random(seed)) for seed in range(count)]
+
+
+def choices(count: int) -> list[Any]:
+    return [candidate.choices for candidate in drawn(count)]
+
+
+def test_every_way_is_measured(variants: Any, tmp_path: Path) -> None:
+    places = [place(tmp_path, seed) for seed in range(2)]
+    asked = choices(4)
+    found = {
+        name: variants.measured(places, asked, name, steps=STEPS, folder=tmp_path)
+        for name in variants.NAMES
+    }
+    for name, measured in found.items():
+        values = np.array(measured.values)
+        assert values.shape == (1 if name in ("ensemble", "pairs") else 2, 4)
+        assert np.isfinite(values).all()
+        assert measured.fit > measured.score > 0
+        if name != "plain":
+            assert not np.allclose(values, found["plain"].values)
+    plain = np.array(found["plain"].values)
+    assert np.allclose(found["ensemble"].values, plain.mean(0))
+    assert (np.array(found["accuracy"].values) >= 0).all()
+    assert found["mean score"].score > found["plain"].score
+    assert (plain < 0).all()
+    fits = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert fits == [
+        f"{kind}-{STEPS}-{seed}"
+        for kind in ("modulated", "operations-only", "plain")
+        for seed in (0, 1)
+    ]
+
+
+def test_means_are_those_of_the_last_checkpoints(variants: Any, tmp_path: Path) -> None:
+    one = place(tmp_path)
+    variants.measured([one], choices(1), "plain", steps=STEPS, folder=tmp_path)
+    folder = tmp_path / f"plain-{STEPS}-0"
+    kept = [read_tensors(folder / f"weights-{step}.safetensors")[0] for step in range(8, 13)]
+    (mean,) = variants._weights("mean weights", folder, STEPS).values()
+    assert mean.keys() == kept[0].keys()
+    for name, value in mean.items():
+        torch.testing.assert_close(value, sum(k[name] for k in kept) / 5)
+    (average,) = variants._weights("averaged", folder, STEPS).values()
+    assert _distance(average, kept[0]) > _distance(average, kept[-1]) > 0
+    single = [
+        variants.measured([one], choices(3), "plain", steps=STEPS, folder=tmp_path).values[0],
+        variants.measured([one], choices(3), "mean score", steps=STEPS, folder=tmp_path).values[0],
+    ]
+    hypernet = one.new_hypernet()
+    by_hand = []
+    for weights in kept:
+        hypernet.load_state_dict(weights)
+        networks = [one.candidates.of(c) for c in choices(3)]
+        by_hand.append([score.score for score in one.scorer(hypernet)(networks)])
+    assert single[0] == pytest.approx(by_hand[-1])
+    assert single[1] == pytest.approx(np.mean(by_hand, axis=0))
+
+
+def test_an_average_that_forgets_at_once_is_the_last(
+    variants: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "DECAY", 0.0)
+    one = place(tmp_path)
+    plain, averaged = (
+        variants.measured([one], choices(2), name, steps=3, folder=tmp_path).values
+        for name in ("plain", "averaged")
+    )
+    assert averaged == plain
+
+
+def _distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    return sum(float((one[name] - other[name]).square().sum()) for name in one)
+
+
+def test_a_killed_measurement_goes_on_to_the_same_values(
+    variants: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    ways = ("averaged", "mean weights", "modulated")
+
+    def found(folder: Path) -> list[Any]:
+        asked = choices(2)
+        return [
+            variants.measured([place(folder)], asked, name, steps=STEPS, folder=folder).values
+            for name in ways
+        ]
+
+    whole = found(tmp_path / "whole")
+    plain, left = Fit.advance, [0]
+
+    def stop(self: Fit) -> float:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return plain(self)
+
+    monkeypatch.setattr(Fit, "advance", stop)
+    for steps in (10, STEPS):  # in the first fit, and in the second
+        left[0] = steps
+        with pytest.raises(KeyboardInterrupt):
+            found(tmp_path / "cut")
+    assert found(tmp_path / "cut") == whole
+
+
+def test_modulated_begins_as_plain_weight_sharing(variants: Any) -> None:
+    modulated = hypernets.make("modulated")
+    both = drawn(2)
+    modulated.prepare(both)
+    shared = [modulated.table.look_up(entries(candidate)) for candidate in both]
+    for weights, plain in zip(modulated(both), shared, strict=True):
+        assert weights.keys() == plain.keys()
+        assert all(torch.equal(weights[name], plain[name]) for name in weights)
+
+
+def test_modulated_weights_tell_architectures_apart(variants: Any) -> None:
+    modulated = hypernets.make("modulated")
+    both = drawn(2)
+    modulated.prepare(both)
+    torch.nn.init.normal_(modulated.decoder.vector, std=0.1)
+    (one,), (other,) = modulated(both[:1]), modulated(both[1:])
+    common = [n for n in one if n in other and one[n].shape == other[n].shape and one[n].ndim > 1]
+    ratio = (one[common[-1]] / other[common[-1]]).flatten(1)
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-3, atol=1e-3)
+    assert ratio[:, 0].std() > 1e-3  # for each output channel another
+    together = modulated(both)
+    for alone, beside in zip((one, other), together, strict=True):
+        for key in alone:
+            torch.testing.assert_close(alone[key], beside[key])
+    sum(w.square().sum() for w in one.values()).backward()
+    generator = set(modulated.generator_parameters())
+    assert all(p.grad is not None for p in generator)
+    assert {p for p in modulated.parameters() if p not in generator} == set(
+        modulated.table.parameters()
+    )
+
+
+def test_operations_only_hides_shapes(variants: Any) -> None:
+    blind, seeing = hypernets.make("operations only"), hypernets.make("ghn")
+    blind.load_state_dict(seeing.state_dict())
+    (candidate,) = drawn(1)
+    tables = seeing._tables([candidate])
+    told = tables.features.clone()
+    tables.features[:, -3:-1] += 1.0
+    tables.features[:, -4] += 1.0
+    changed = seeing.states(tables)
+    assert not torch.allclose(changed, seeing.states(replace(tables, features=told)))
+    assert torch.equal(blind.states(tables), blind.states(replace(tables, features=told)))
+    tables.features[:, 1] += 1.0
+    assert not torch.allclose(blind.states(tables), blind.states(replace(tables, features=told)))
