@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from hypernas import asking, explaining, outcome
+from hypernas import asking, comparing, explaining, outcome
 from hypernas.best import Best, final_of
 from hypernas.choices import Architecture
 from hypernas.console import Voice
@@ -16,7 +16,7 @@ from hypernas.files import read_json
 from hypernas.finalists import Picks, best_of, networks, read_picks
 from hypernas.flags import parse_file
 from hypernas.lock import owned
-from hypernas.results import Limits, Network, Result, Scored
+from hypernas.results import Better, Comparison, Limits, Network, Result, Scored
 from hypernas.study import Study
 from hypernas.workplace import Workplace
 
@@ -77,6 +77,19 @@ class Answers:
             over = asking.other_budgets(self.place, budgets, budget_scale)
             searched, asked = self._study("search"), self._study("ask")
             return asking.ask(self.place, searched, asked, limits, top, over)
+
+    def compare(self, one: Architecture, other: Architecture) -> Better:
+        """Say how sure it is that one architecture scores higher than another.
+
+        Raises:
+            RunError: the run ranks without a hypernetwork.
+        """
+        return comparing.compare(self.place, one, other)
+
+    def standings(self, answer: asking.Answer) -> Comparison | None:
+        """Say how far the candidates of an answer are told apart; None without a hypernetwork."""
+        with self.voice.bar("compare") as update:
+            return comparing.standings(self.place, answer.found, answer.budgets, update)
 
     def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
         """Yield a line for each architecture, in order: its score, or what is wrong with it."""
