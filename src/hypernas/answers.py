@@ -84,12 +84,13 @@ class Answers:
         Raises:
             RunError: the run ranks without a hypernetwork.
         """
-        return comparing.compare(self.place, one, other)
+        return comparing.compare(self.place, one, other, self.scored)
 
     def standings(self, answer: asking.Answer) -> Comparison | None:
         """Say how far the candidates of an answer are told apart; None without a hypernetwork."""
         with self.voice.bar("compare") as update:
-            return comparing.standings(self.place, answer.found, answer.budgets, update)
+            seen = asking.judged(self.scored, answer.budgets)
+            return comparing.standings(self.place, answer.found, seen, answer.budgets, update)
 
     def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
         """Yield a line for each architecture, in order: its score, or what is wrong with it."""

@@ -33,8 +33,8 @@ class Answer:
     """The best candidates within some limits.
 
     Attributes:
-        found: best first; over other budgets than the run's their intervals are not known, so that
-            they reach everywhere.
+        found: best first; over other budgets than the run's their intervals reach everywhere: it
+            takes the losses of the images to know them, as :mod:`hypernas.comparing` does.
         new: how many were scored for this question.
         budgets: over which their scores are means, where these are not the run's.
     """
@@ -113,7 +113,7 @@ def ask(
     """
 
     def known() -> list[Scored]:
-        return [_judged(scored, budgets) for scored in [*searched.scored, *asked.scored]]
+        return judged([*searched.scored, *asked.scored], budgets)
 
     if budgets is not None and not any(_answers(scored, budgets) for scored in known()):
         place.survey.require_answers(budgets)
@@ -132,6 +132,11 @@ def ask(
     for candidate, score in zip(new, place.score(new), strict=True):
         asked.add(finished(candidate, score, aims=len(asked.directions)))
     return Answer(_best(place, known(), limits, count), len(new), budgets)
+
+
+def judged(scored: Iterable[Scored], budgets: Budgets | None) -> list[Scored]:
+    """Return candidates with the scores that they have over other budgets than the run's."""
+    return [_judged(one, budgets) for one in scored]
 
 
 def _judged(scored: Scored, budgets: Budgets | None) -> Scored:

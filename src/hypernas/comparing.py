@@ -19,6 +19,7 @@ from hypernas.curves import Budgets
 from hypernas.fitting import kept_states
 from hypernas.hypernets import Hypernet
 from hypernas.results import Better, Comparison, Scored
+from hypernas.scoring import WORST
 from hypernas.uncertainty import Losses, better, told_apart
 from hypernas.workplace import Workplace
 
@@ -26,14 +27,22 @@ MOST = 20
 """candidates of a list that are compared, from the first on"""
 
 
-def compare(place: Workplace, one: Architecture, other: Architecture) -> Better:
+def compare(
+    place: Workplace, one: Architecture, other: Architecture, seen: Sequence[Scored]
+) -> Better:
     """Say how sure it is that one architecture scores higher than another.
+
+    Args:
+        place: the run.
+        one: choices.
+        other: choices.
+        seen: all that the search scored.
 
     Raises:
         RunError: the run has no trained hypernetwork.
         SpaceError: an architecture is none of the space.
     """
-    return better(*losses(place, [one, other]))
+    return better(*losses(place, [one, other]), _scores(seen))
 
 
 def losses(
@@ -77,6 +86,7 @@ def _earlier(place: Workplace) -> list[Path]:
 def standings(
     place: Workplace,
     found: Sequence[Scored],
+    seen: Sequence[Scored],
     budgets: Budgets | None = None,
     progress: Update = lambda *_: None,
 ) -> Comparison | None:
@@ -87,10 +97,16 @@ def standings(
     Args:
         place: the run.
         found: the best by score first.
+        seen: all that the search scored, over the same budgets.
         budgets: over which scores are means, in place of the run's.
         progress: told how far it is.
     """
     some = found[:MOST]
     if not some or not place.config.fits:
         return None
-    return told_apart(some, losses(place, [s.choices for s in some], budgets, progress))
+    known = losses(place, [s.choices for s in some], budgets, progress)
+    return told_apart(some, known, _scores(seen))
+
+
+def _scores(seen: Sequence[Scored]) -> list[float]:
+    return [scored.score for scored in seen if scored.score > WORST]

@@ -92,7 +92,7 @@ def collect(
         ),
         verdict=verdict(finalists, random, biggest, test_examples=data.test),
         trust=trust(place, found, seconds, len(scored), progress),
-        compared=standings(place, sorted(finalists, key=lambda n: (-n.score, n.params))),
+        compared=standings(place, sorted(finalists, key=lambda n: (-n.score, n.params)), scored),
         export=done.checks,
         budgets=msgspec.to_builtins(place.budgets),
         exits=done.exits,

@@ -217,7 +217,7 @@ class Better(Struct, frozen=True):
     """How sure it is that one candidate scores higher than another."""
 
     probability: float
-    """that it does"""
+    """that it does, by what scores the search found"""
     difference: float
     """of the scores"""
     interval: tuple[float, float]

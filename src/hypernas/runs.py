@@ -4,7 +4,7 @@
 
     config.json   data.json   space.json   space.py   survey.json   plan.json
     teacher/                  the network that the fit learns from, with --teacher
-    fit/                      checkpoint and log of the hypernetwork
+    fit/                      checkpoint, log and some earlier states of the hypernetwork
     hypernet.safetensors
     study.journal             the scored candidates; opens in optuna-dashboard
     picks.json   networks/    the networks trained for real, and their weights
