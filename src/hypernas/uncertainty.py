@@ -5,8 +5,8 @@ by image, which varies far less than either score. It is unsure for two reasons:
 
 - **The images are a sample.** The mean difference of M images has the deviation s / √M.
 - **The hypernetwork is one of many that the fit could have ended with.** A learning rate that falls
-  to 0 lets the last iterates stand still (their spread over the last tenth of a fit was a twentieth
-  of what other seeds make of a difference), so earlier states are asked, spread over the last half
+  to 0 lets the last iterates stand still (those of the last tenth of a fit added nothing to what
+  the images tell: docs/trust.md), so earlier states are asked, spread over the last half
   (:data:`hypernas.fitting.KEPT`): by how much, as a root mean square over the K of them, was the
   difference another one than at the end? Drift counts too, as it must: a fit that still learns
   could have learned something else.
