@@ -15,7 +15,7 @@ of the scoring images, and held against other fits on the other half, from
 All by :func:`hypernas.uncertainty.better`. Rows say by which factor the foretold deviation (root
 mean square over pairs) is off, how often a 95 % interval holds another fit's difference, and what
 share of pairs came true that were told with P in some range. The best are the quarter of the
-candidates with the highest mean scores over the fits. Fits are kept in ``--work``; a killed run
+candidates with the highest scores by the fit that tells. Fits are kept in ``--work``; a killed run
 goes on. The first by score was chosen for being so: what is told of it and of those after it has a
 row of its own. Writes ``results/score_uncertainty_NAME.json``.
 """
@@ -133,16 +133,19 @@ def pairs_of(losses: Losses) -> list[Better]:
     return [better(losses[a], losses[b], seen) for a in range(count) for b in range(a + 1, count)]
 
 
-def rows_of(name: str, fits: Sequence[Losses], best: Sequence[int]) -> list[Row]:
+def rows_of(name: str, fits: Sequence[Losses]) -> list[Row]:
     """Return how well one way foretells; ``fits`` are of different seeds."""
     half = fits[0].shape[2] // 2
     told = [pairs_of(fit[..., :half]) for fit in fits]
     came = np.array([[p.difference for p in pairs_of(fit[:, :1, half:])] for fit in fits])
-    count = len(fits[0])
-    pairs = [(a, b) for a in range(count) for b in range(a + 1, count)]
-    top = np.array([a in best and b in best for a, b in pairs])
+    one, other = np.triu_indices(len(fits[0]), 1)
+    ranks = np.array([fit[:, 0, :half].mean(1).argsort().argsort() for fit in fits])
+    best = ranks < len(fits[0]) // 4
     rows = []
-    for which, chosen in (("all pairs", np.full(len(pairs), True)), ("pairs of the best", top)):
+    for which, chosen in (
+        ("all pairs", np.full(came.shape, True)),
+        ("pairs of the best", best[:, one] & best[:, other]),
+    ):
         rows += _figures(f"{name}, {which}", told, came, chosen)
     return [*rows, *_of_the_first(name, fits)]
 
@@ -175,22 +178,22 @@ def _of_the_first(name: str, fits: Sequence[Losses]) -> list[Row]:
 def _figures(
     name: str, told: Sequence[Sequence[Better]], came: Losses, chosen: NDArray[np.bool_]
 ) -> list[Row]:
-    point = np.array([[p.difference for p in fit] for fit in told])[:, chosen]
-    width = np.array([[p.interval[1] - p.interval[0] for p in fit] for fit in told])[:, chosen] / 2
-    sure = np.array([[p.probability for p in fit] for fit in told])[:, chosen]
-    came, fits = came[:, chosen], range(len(told))
+    point = np.array([[p.difference for p in fit] for fit in told])
+    width = np.array([[p.interval[1] - p.interval[0] for p in fit] for fit in told]) / 2
+    sure = np.array([[p.probability for p in fit] for fit in told])[chosen]
     squares = [[p.images**2 + (p.fit or 0.0) ** 2 for p in fit] for fit in told]
-    foretold = np.array(squares)[:, chosen].mean()
+    foretold = np.array(squares)[chosen].mean()
     # what is foretold and what comes each have luck of their own: so do the squares
-    other = [(a, b) for a in fits for b in fits if a != b]
-    moved = np.array([point[a] - came[b] for a, b in other])
-    held = np.mean([np.abs(point[a] - came[b]) <= 2**0.5 * width[a] for a, b in other])
+    other = [(a, b) for a in range(len(told)) for b in range(len(told)) if a != b]
+    moved = np.concatenate([(point[a] - came[b])[chosen[a]] for a, b in other])
+    allowed = np.concatenate([2**0.5 * width[a][chosen[a]] for a, _ in other])
+    held = (np.abs(moved) <= allowed).mean()
     rows = [
         Row(what=f"deviation, {name}", value=float(np.sqrt(2 * foretold / (moved**2).mean()))),
         Row(what=f"95 % intervals that hold, {name}", value=float(held), unit="share"),
     ]
-    others = np.array([np.delete(came, fit, 0).mean(0) for fit in fits])
-    right = np.where(point > 0, others > 0, others < 0)
+    others = np.array([np.delete(came, fit, 0).mean(0) for fit in range(len(told))])
+    right = np.where(point > 0, others > 0, others < 0)[chosen]
     told_sure = np.maximum(sure, 1 - sure)
     for low, high in pairwise(EDGES):
         inside = (told_sure >= low) & ((told_sure < high) | (high == 1))
@@ -237,9 +240,7 @@ def main() -> None:
     for seed in range(1, asked.seeds + 1):
         fits.append(losses_of(place, candidates, seed))
         print(f"seed {seed} of {asked.seeds}", flush=True)
-    means = -np.mean([fit["images alone"].mean((1, 2)) for fit in fits], axis=0)
-    best = list(np.argsort(-means)[: CANDIDATES // 4])
-    rows = [row for way in fits[0] for row in rows_of(way, [fit[way] for fit in fits], best)]
+    rows = [row for way in fits[0] for row in rows_of(way, [fit[way] for fit in fits])]
     write(Path(__file__), rows, suffix=name)
 
 
