@@ -190,6 +190,15 @@ def test_new_candidates_are_scored_over_the_budgets_of_the_run(
     assert kept[0].interval == pytest.approx(alone.interval, abs=1e-6)
 
 
+def test_candidates_are_compared_over_other_budgets(own: Run) -> None:
+    for answer in (own.ask(Limits(), top=2, budgets=cheap(own)), own.ask(Limits(), top=2)):
+        found = own.standings(answer)
+        assert found is not None
+        for scored, stands in zip(answer.found, found.standings, strict=True):
+            middle = sum(stands.interval) / 2
+            assert stands.score == scored.score == pytest.approx(middle, abs=1e-5)
+
+
 def test_the_budgets_of_the_run_are_no_others(own: Run) -> None:
     budgets = own.place.budgets
     assert budgets is not None
@@ -202,7 +211,8 @@ def test_other_budgets_on_the_command_line(own: Run, capsys: pytest.CaptureFixtu
     main(["ask", str(own.folder), "--budgets", str(low), str(high), "--top", "2"])
     told = capsys.readouterr().err
     assert f"mean over budgets of {low:,} to {high:,} MACs" in " ".join(told.split())
-    assert "95 %" not in told
+    assert "95 %" in told
+    assert "tie by score" in " ".join(told.split()) or "better by score" in " ".join(told.split())
     main(["ask", str(own.folder), "--budget-scale", "log", "--top", "2"])
     assert "evenly by their logarithm" in " ".join(capsys.readouterr().err.split())
     main(["ask", str(own.folder), "--top", "2"])

@@ -20,7 +20,7 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.data import Augmentation
 from hypernas.draws import Draws
 from hypernas.errors import ConfigError
-from hypernas.fitting import RECIPES, Fit, FitOptions, fit, schedule
+from hypernas.fitting import RECIPES, Fit, FitOptions, fit, kept_states, schedule
 from hypernas.hypernets import Hypernet, Weights
 from hypernas.scoring import Scorer
 from hypernas.survey import Survey
@@ -188,6 +188,18 @@ def test_stopped_fit_goes_on_from_its_checkpoint(
     assert steps == list(range(13, 21))
     assert same(whole, second)
     assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
+    kept = kept_states(tmp_path / "whole", 20)
+    assert [path.name for path in kept] == [f"step-{n}.safetensors" for n in (10, 13, 15, 18)]
+    for path in kept:
+        assert path.read_bytes() == (tmp_path / "cut" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 100, 12_345])
+def test_states_of_the_last_half_are_kept(steps: int, tmp_path: Path) -> None:
+    kept = list(fitting._kept(tmp_path, steps))
+    assert kept == sorted(set(kept))
+    assert all(0 < step < steps and step >= steps // 2 for step in kept)
+    assert len(kept) == min(fitting.KEPT, steps // 2)
 
 
 def test_log_has_loss_and_validation_score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,10 +16,11 @@ from hypernas.console import Voice, share, short
 from hypernas.curves import Budgets, Scale
 from hypernas.errors import ConfigError, HypernasError
 from hypernas.randomness import rng
-from hypernas.results import Limits, Scored, Struct
+from hypernas.results import Comparison, Limits, Scored, Struct
 from hypernas.scoring import BLOCK, WORST, Score
 from hypernas.searching import distinct, top
 from hypernas.study import Study, finished
+from hypernas.uncertainty import BETTER, probabilities
 from hypernas.workplace import Workplace
 
 MOST_NEW = 200
@@ -32,8 +33,8 @@ class Answer:
     """The best candidates within some limits.
 
     Attributes:
-        found: best first; over other budgets than the run's their intervals are not known, so that
-            they reach everywhere.
+        found: best first; over other budgets than the run's their intervals reach everywhere: it
+            takes the losses of the images to know them, as :mod:`hypernas.comparing` does.
         new: how many were scored for this question.
         budgets: over which their scores are means, where these are not the run's.
     """
@@ -112,7 +113,7 @@ def ask(
     """
 
     def known() -> list[Scored]:
-        return [_judged(scored, budgets) for scored in [*searched.scored, *asked.scored]]
+        return judged([*searched.scored, *asked.scored], budgets)
 
     if budgets is not None and not any(_answers(scored, budgets) for scored in known()):
         place.survey.require_answers(budgets)
@@ -133,6 +134,11 @@ def ask(
     return Answer(_best(place, known(), limits, count), len(new), budgets)
 
 
+def judged(scored: Iterable[Scored], budgets: Budgets | None) -> list[Scored]:
+    """Return candidates with the scores that they have over other budgets than the run's."""
+    return [_judged(one, budgets) for one in scored]
+
+
 def _judged(scored: Scored, budgets: Budgets | None) -> Scored:
     """Return a candidate with the score that its curve has over other budgets."""
     if budgets is None or scored.score == WORST:
@@ -151,35 +157,45 @@ def _answers(scored: Scored, budgets: Budgets) -> bool:
     return any(0 < exit.macs <= budgets.high for exit in scored.curve)
 
 
-def show(voice: Voice, answer: Answer, wanted: int, word: str) -> None:
+def show(voice: Voice, answer: Answer, compared: Comparison | None, wanted: int, word: str) -> None:
     """Print the candidates of an answer, of which so many were wanted.
 
     Args:
         voice: prints.
         answer: what was found.
+        compared: how far the first of them are told apart, where that is known.
         wanted: how many candidates were asked for.
         word: what the task measures, in short.
     """
     if answer.new:
         voice.say(f"fewer than {wanted} of the scored fit: scored {answer.new} new candidates")
-    # intervals are known of losses with generated weights, over the run's budgets alone
-    known = any(s.interval[0] < s.interval[1] for s in answer.found)
-    own = answer.budgets is None and known
-    score = "{0.score:.3f}" + " ({0.interval[0]:.3f} to {0.interval[1]:.3f})" * own
+    asked = answer.budgets
+    title = "best by score" + (f", mean over budgets of {asked}" if asked is not None else "")
+    told = compared.standings if compared else []
+    listed = list(zip_longest(answer.found, told))
+    scores = [_in_figures(scored.score, (stands or scored).interval) for scored, stands in listed]
+    header = ("rank", "score ± 95 %" if any("±" in text for text in scores) else "score")
     rows = [
         (
             f"{number}",
-            score.format(s),
-            share(s.score_accuracy),
-            short(s.params),
-            short(s.macs),
+            text,
+            *(probabilities(stands) if compared else ()),
+            share(scored.score_accuracy),
+            short(scored.params),
+            short(scored.macs),
         )
-        for number, s in enumerate(answer.found, start=1)
+        for number, (text, (scored, stands)) in enumerate(zip(scores, listed, strict=True), start=1)
     ]
-    asked = answer.budgets
-    title = "best by score" + (f", mean over budgets of {asked}" if asked is not None else "")
-    header = ("rank", "score (95 %)" if own else "score", f"score {word}", "params", "MACs")
-    voice.table(title, header, rows)
+    better = BETTER if compared else ()
+    voice.table(title, (*header, *better, f"score {word}", "params", "MACs"), rows)
+    if compared:
+        voice.say(compared.text)
+
+
+def _in_figures(score: float, interval: tuple[float, float]) -> str:
+    """Write a score, with half its interval where that is known: of losses, over the images."""
+    half = (interval[1] - interval[0]) / 2
+    return f"{score:.3f} ± {half:.3f}" if 0 < half < -WORST / 2 else f"{score:.3f}"
 
 
 def _best(place: Workplace, scored: Sequence[Scored], limits: Limits, count: int) -> list[Scored]:

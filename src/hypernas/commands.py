@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from hypernas.asked import GroundTruth, SpaceCheck
 from hypernas.config import Config
-from hypernas.errors import ConfigError
+from hypernas.errors import ConfigError, DataError
 from hypernas.flags import OtherOptions, OutFile, Size, SizeRange
 from hypernas.results import Limits
 
@@ -199,7 +199,8 @@ def ask(
 ) -> None:
     """Show the best candidates within new limits, or over new budgets; nothing is trained again.
 
-    Where fewer than --top of the scored candidates fit, up to 200 new ones are scored.
+    Says with which probability each is better than the next and than the first, and which are a
+    tie. Where fewer than --top of the scored candidates fit, up to 200 new ones are scored.
 
     Args:
         folder: the run folder.
@@ -220,7 +221,12 @@ def ask(
     opened = _open(folder, quiet=False)
     limits = Limits(max_params=max_params, max_macs=max_macs)
     answer = opened.ask(limits, top=top, budgets=budgets, budget_scale=budget_scale)
-    asking.show(opened.voice, answer, top, opened.place.task.short)
+    try:
+        compared = opened.standings(answer)
+    except DataError as error:  # the data may be gone, and the scores are still here
+        opened.voice.say(f"nothing is said of ties: {error}")
+        compared = None
+    asking.show(opened.voice, answer, compared, top, opened.place.task.short)
     _give((msgspec.json.encode(scored.choices).decode() for scored in answer.found), out)
 
 

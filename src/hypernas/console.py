@@ -92,3 +92,14 @@ def short(number: float) -> str:
                 else f"{number / size:.1f}{unit}"
             )
     return f"{number:.0f}"
+
+
+def chance(p: float | None) -> str:
+    """Write a probability in percent, none of them as 0 or 100.
+
+    >>> chance(0.314), chance(0.999), chance(0.001), chance(None)
+    ('31%', '> 99%', '< 1%', '–')
+    """
+    if p is None:
+        return "–"
+    return "< 1%" if p < 0.01 else "> 99%" if p > 0.99 else f"{p:.0%}"

@@ -34,6 +34,9 @@ RECORDS = 200
 CHECKS = 10
 """about how often the validation score is measured during a fit"""
 CHECKPOINT_SECONDS = 15.0
+KEPT = 4
+"""states of the hypernetwork that are kept beside the last: by how much scores moved since then
+tells how sure they are (:mod:`hypernas.uncertainty`)"""
 
 
 class FitRecipe(Struct, frozen=True):
@@ -250,7 +253,8 @@ def fit(
 ) -> None:
     """Train to the end, from the last checkpoint in ``folder`` where there is one.
 
-    Writes ``checkpoint.safetensors`` (resumable) and ``log.jsonl`` (loss, validation score).
+    Writes ``checkpoint.safetensors`` (resumable), ``log.jsonl`` (loss, validation score) and the
+    earlier states that are kept.
     """
     checkpoint, log = folder / "checkpoint.safetensors", folder / "log.jsonl"
     if checkpoint.exists():
@@ -262,6 +266,7 @@ def fit(
     # Architectures beside those of the steps, the same at every check.
     watched = [work.draws(-1 - i) for i in range(4)]
     total, saved, losses = work.options.steps, time.monotonic(), []
+    keep = _kept(folder, total)
     every = max(1, total // RECORDS)
     check = every * max(1, RECORDS // CHECKS)
     while work.step < total:
@@ -269,6 +274,8 @@ def fit(
         losses.append(work.advance())
         work.seconds += time.process_time() - began
         progress(work.step, total, f"loss {losses[-1]:.3f}")
+        if work.step in keep:  # before a checkpoint from which it would not be met again
+            write_tensors(keep[work.step], work.hypernet.state_dict())
         if work.step % every == 0 or work.step == total:
             finite = [loss for loss in losses if math.isfinite(loss)]
             line: dict[str, Any] = {"step": work.step, "loss": _mean(finite) if finite else None}
@@ -281,6 +288,25 @@ def fit(
                 saved = time.monotonic()
     if board is not None:
         board.close()
+
+
+def kept_states(folder: Path, steps: int) -> list[Path]:
+    """Return the files of the earlier states of a finished fit of so many steps, first to last.
+
+    None where one is missing: the fit began before such states were kept.
+    """
+    paths = list(_kept(folder, steps).values())
+    return paths if all(path.exists() for path in paths) else []
+
+
+def _kept(folder: Path, steps: int) -> dict[int, Path]:
+    """Return where the state after a step is kept: evenly over the last half, without the end.
+
+    >>> list(_kept(Path("fit"), 600))
+    [300, 375, 450, 525]
+    """
+    kept = dict.fromkeys(steps - steps * part // (2 * KEPT) for part in range(KEPT, 0, -1))
+    return {step: folder / f"step-{step}.safetensors" for step in kept if 0 < step < steps}
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -213,6 +213,52 @@ class Search(Struct, frozen=True):
     """how many candidates came from each stage of the sampler, where it has some"""
 
 
+class Better(Struct, frozen=True):
+    """How sure it is that one candidate scores higher than another."""
+
+    probability: float
+    """that it does, by what scores the search found"""
+    difference: float
+    """of the scores"""
+    interval: tuple[float, float]
+    """95 % interval of the difference"""
+    images: float
+    """deviation of the difference for the luck of the validation images"""
+    fit: float | None
+    """the same for the luck of the fit, from earlier states of the hypernetwork; None without"""
+
+
+class Standing(Struct, frozen=True):
+    """Where a candidate stands among the best by score."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: float
+    interval: tuple[float, float]
+    """95 % interval of the score, over validation images and earlier states of the hypernetwork"""
+    over_first: float | None
+    """P(it is better than the first of the list); None of the first"""
+    over_next: float | None
+    """P(it is better than the next of the list); None of the last"""
+
+
+class Comparison(Struct, frozen=True):
+    """How far the best by score are told apart."""
+
+    standings: list[Standing]
+    """the best by score first"""
+    tie: int
+    """how many are not told from the first, itself included"""
+    smallest: int
+    """position of the smallest of these, from 0"""
+    images: int
+    """validation images"""
+    states: int
+    """earlier states of the hypernetwork; 0 where none were kept: P then knows the images alone"""
+    text: str
+
+
 class Verdict(Struct, frozen=True):
     """Whether the search paid, in words a person can act on."""
 
@@ -314,6 +360,8 @@ class Result(Struct, frozen=True):
     verdict: Verdict
     trust: Meter | None = None
     """how far the scores may be believed; None of too few random networks"""
+    compared: Comparison | None = None
+    """how far scores tell the finalists apart; None where no hypernetwork gave them"""
     export: dict[str, str] = {}
     """for each file of ``best``: how far its outputs are from the module, or why it is missing"""
     budgets: dict[str, Any] | None = None

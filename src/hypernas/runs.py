@@ -4,7 +4,7 @@
 
     config.json   data.json   space.json   space.py   survey.json   plan.json
     teacher/                  the network that the fit learns from, with --teacher
-    fit/                      checkpoint and log of the hypernetwork
+    fit/                      checkpoint, log and some earlier states of the hypernetwork
     hypernet.safetensors
     study.journal             the scored candidates; opens in optuna-dashboard
     picks.json   networks/    the networks trained for real, and their weights
@@ -17,49 +17,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
-from hypernas import asking, explaining, hypernets, jobs, outcome, samplers, scaling, transferring
-from hypernas.best import Best, GoOn, final_of, next_stage, stages
+from hypernas import hypernets, jobs, outcome, samplers, scaling, transferring
+from hypernas.answers import Answers
+from hypernas.best import GoOn, next_stage, stages
 from hypernas.branches import require_counts, train_all
-from hypernas.choices import Architecture
 from hypernas.config import Config, check, in_full
 from hypernas.console import Voice
-from hypernas.curves import Scale, front
 from hypernas.errors import ConfigError, RunError
-from hypernas.explaining import Explanation
 from hypernas.files import read_json, write_json, write_tensors
-from hypernas.finalists import Picks, best_of, networks, promoted, read_picks, renewed, trainings
+from hypernas.finalists import Picks, promoted, renewed, trainings
 from hypernas.fitting import fit
-from hypernas.flags import parse_file
 from hypernas.ladder import climbed
 from hypernas.lock import owned
 from hypernas.meter import LEAST
 from hypernas.preparing import is_made, prepare
 from hypernas.pruning import score_blocks
-from hypernas.results import Limits, Meter, Network, Result, Scaled, Scored, Transfer
+from hypernas.results import Meter, Scaled, Transfer
 from hypernas.searching import search
-from hypernas.study import Study
 from hypernas.timing import seconds_of, timed
 from hypernas.transferring import Target
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
 
-class Run:
+class Run(Answers):
     """A run folder, with the steps that fill it. Made by :meth:`start` or :meth:`open`."""
-
-    def __init__(self, place: Workplace, voice: Voice) -> None:
-        self.place = place
-        self.voice = voice
-        self.folder = place.folder
-        self.config = place.config
 
     @classmethod
     def open(cls, folder: str | Path, *, quiet: bool = False) -> Run:
@@ -225,79 +213,6 @@ class Run:
         with owned(self.folder):
             self._report()
 
-    # -- answers --------------------------------------------------------------------------------
-
-    @property
-    def scored(self) -> list[Scored]:
-        """The scored candidates, in order."""
-        return self._study("search", owned=False).scored
-
-    @property
-    def front(self) -> list[Scored]:
-        """With budgets: the candidates that no other reaches at every budget, best score first."""
-        budgets = self.place.budgets
-        return front(self.scored, budgets) if budgets is not None else []
-
-    @property
-    def result(self) -> Result:
-        """What the run found out."""
-        return read_json(self.folder / "result.json", Result)
-
-    @cached_property
-    def best(self) -> Best:
-        """The network that the run recommends."""
-        winner = self._winner()
-        return Best(winner, final_of(self.place, winner), self.place)
-
-    def ask(
-        self,
-        limits: Limits,
-        *,
-        top: int = 5,
-        budgets: tuple[int, int] | None = None,
-        budget_scale: Scale | None = None,
-    ) -> asking.Answer:
-        """Return the best candidates within other limits; nothing is trained again.
-
-        Args:
-            limits: in place of the run's.
-            top: how many candidates.
-            budgets: range in MACs over which scores are means, in place of the run's.
-            budget_scale: of these budgets.
-        """
-        with owned(self.folder):
-            over = asking.other_budgets(self.place, budgets, budget_scale)
-            searched, asked = self._study("search"), self._study("ask")
-            return asking.ask(self.place, searched, asked, limits, top, over)
-
-    def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
-        """Yield a line for each architecture, in order: its score, or what is wrong with it."""
-        return asking.score(self.place, architectures)
-
-    def explain(self, *, random: int | None = None, out: str | Path | None = None) -> Explanation:
-        """Say what good candidates have in common, and write it to ``explain.json``.
-
-        Args:
-            random: look at as many random candidates in place of those of the search.
-            out: file for it in place of ``explain.json``; its picture lies beside.
-
-        Raises:
-            ConfigError: the folder of ``out`` is not there.
-        """
-        path = self.folder / "explain.json" if out is None else parse_file(str(out))
-        with owned(self.folder):
-            if random is None:
-                sample = explaining.of_search(self.place, self.scored)
-            else:
-                study = self._study("explain")
-                sample = explaining.at_random(self.place, study, random, self.voice)
-            found = explaining.explain(self.place, sample, self.voice)
-            outcome.write_explanation(found, path)
-            if out is None and (self.folder / "result.json").exists():
-                outcome.write_page(self.place, self.result, self.scored)
-            explaining.show(self.voice, found)
-        return found
-
     # -- how each step is done --------------------------------------------------------------------
 
     def _fit(self) -> None:
@@ -377,19 +292,9 @@ class Run:
 
     # -- helpers ----------------------------------------------------------------------------------
 
-    def _study(self, name: str, *, owned: bool = True) -> Study:
-        path = self.folder / "study.journal"
-        return Study(path, name, self.place.sampler.directions, owned=owned)
-
     def _pool(self) -> Pool:
         self.place.threads(1)
         return Pool(self.folder, self.config.processes, lambda job: jobs.do(self.place, job))
-
-    def _picks(self) -> Picks:
-        return read_picks(self.place, self.scored)
-
-    def _winner(self) -> Network:
-        return best_of(networks(self.place, self._picks(), self.place.plan))
 
     def _change_plan(self, **counts: int | None) -> None:
         given = {name: count for name, count in counts.items() if count is not None}

@@ -109,6 +109,28 @@ class Scorer:
     @torch.no_grad()
     def judge(self, candidate: Candidate, weights: Weights) -> Score:
         """Return the score of a candidate with given weights, generated or not."""
+        reached = self._reached(candidate, weights)
+        if not torch.isfinite(reached.losses).all():
+            # Generated weights that overflow are the worst there is, not an error of the user's.
+            return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+        curve = reached.curve(self._macs(candidate)) if self.budgets else []
+        return _score(reached, self._shares(candidate, reached), curve)
+
+    @torch.no_grad()
+    def losses(self, candidate: Candidate) -> Tensor:
+        """Return the loss of each scoring image, (images,), whose mean is minus the score.
+
+        The candidate passes the hypernetwork alone, so that they depend on no other. Where outputs
+        are not finite each is -WORST.
+        """
+        with evaluating(self.hypernet):
+            (weights,) = self.hypernet([candidate])
+        reached = self._reached(candidate, weights)
+        if not torch.isfinite(reached.losses).all():
+            return torch.full_like(reached.losses[0], -WORST)
+        return _weighted(reached, self._shares(candidate, reached))
+
+    def _reached(self, candidate: Candidate, weights: Weights) -> Reached:
         candidate.module.eval()
         judged = []
         with self._normalised(candidate, weights):
@@ -119,15 +141,17 @@ class Scorer:
                     judged.append([self.task.judge(outputs, targets)])
                 else:
                     judged.append(judge_exits(self.task, outputs, targets))
-        reached = gathered(self.task, judged)
-        if not torch.isfinite(reached.losses).all():
-            # Generated weights that overflow are the worst there is, not an error of the user's.
-            return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+        return gathered(self.task, judged)
+
+    def _macs(self, candidate: Candidate) -> list[int]:
+        """Return the MACs of silence and of the exits."""
+        return [0, *candidate.exit_macs]
+
+    def _shares(self, candidate: Candidate, reached: Reached) -> list[float]:
+        """Return by which share each exit counts: silence and the exits, or the last one alone."""
         if self.budgets is None:
-            return _score(reached, [1.0])
-        curve = reached.curve([0, *candidate.exit_macs])
-        macs, scores = [exit.macs for exit in curve], [exit.score for exit in curve]
-        return _score(reached, self.budgets.shares(macs, scores), curve)
+            return [1.0]
+        return self.budgets.shares(self._macs(candidate), (-reached.losses.mean(1)).tolist())
 
     def _normalised(
         self, candidate: Candidate, weights: Weights
@@ -148,9 +172,14 @@ def evaluating(module: nn.Module) -> Generator[None, None, None]:
         module.train(training)
 
 
+def _weighted(reached: Reached, shares: Sequence[float]) -> Tensor:
+    """Return the loss of each image, (images,), each exit counted by its share."""
+    return torch.tensor(shares, dtype=torch.double, device=reached.losses.device) @ reached.losses
+
+
 def _score(reached: Reached, shares: Sequence[float], curve: Sequence[Exit] = ()) -> Score:
     """Summarise what the exits reached, each counted by its share."""
-    losses = torch.tensor(shares, dtype=torch.double, device=reached.losses.device) @ reached.losses
+    losses = _weighted(reached, shares)
     mean = -losses.mean().item()
     spread = 1.96 * losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else -WORST
     return Score(

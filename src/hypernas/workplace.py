@@ -18,14 +18,7 @@ from hypernas import hypernets, samplers, tasks
 from hypernas.candidate import Candidate, Candidates
 from hypernas.config import Config, Plan
 from hypernas.curves import Budgets
-from hypernas.data import (
-    Batches,
-    Dataset,
-    Examples,
-    Splits,
-    load,
-    split,
-)
+from hypernas.data import Batches, Dataset, Examples, Splits, load, split
 from hypernas.distilling import teacher_of
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, read_tensors
@@ -294,6 +287,10 @@ class Workplace:
         path = self.folder / "hypernet.safetensors"
         if not path.exists():
             raise RunError(f"{self.folder} has no trained hypernetwork; run `hypernas fit` on it")
+        return self.hypernet_of(path)
+
+    def hypernet_of(self, path: Path) -> Hypernet:
+        """Return a hypernetwork with the weights in a file."""
         made = self.new_hypernet()
         made.load_state_dict(read_tensors(path)[0])
         return made.to(self.config.device).eval()

@@ -14,6 +14,7 @@ from hypernas.results import Final, Limits, Network, Result, Scored, Search, Sou
 from hypernas.spaces import find
 from hypernas.tasks import Signature
 from hypernas.trust import verdict
+from hypernas.uncertainty import told_apart
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def demo(space: str, *, points: int = 40, k: int = 5, classes: list[str] | None 
         biggest=biggest,
         search=Search(scored=points, feasible_share=0.62, sampler="perturb"),
         verdict=verdict(finalists, picks, biggest, test_examples=10_000),
+        compared=told_apart(finalists, [numbers.normal(1, 0.5, (5, 100)) for _ in finalists]),
         export={"model.safetensors": "0", "model.onnx": "not written: pip install hypernas[onnx]"},
         seconds={"fit": 420.0, "search": 130.5, "train": 610.0, "export": 4.2},
         versions={"hypernas": "0.1.0", "torch": "2.13.0", "python": "3.12.1"},

@@ -12,6 +12,7 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from hypernas.choices import canonical
+from hypernas.console import chance
 from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown
 from hypernas.files import write_text
 from hypernas.graph import Graph
@@ -70,6 +71,7 @@ def render(
         duration=formats.duration,
         plain=formats.plain,
         effect=in_words,
+        chance=chance,
     )
     networks = charts.trained(result)
     return environment.from_string(template).render(

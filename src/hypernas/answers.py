@@ -1,0 +1,133 @@
+"""What a run folder can be asked, without a step being done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from hypernas import asking, comparing, explaining, outcome
+from hypernas.best import Best, final_of
+from hypernas.choices import Architecture
+from hypernas.console import Voice
+from hypernas.curves import Scale, front
+from hypernas.explaining import Explanation
+from hypernas.files import read_json
+from hypernas.finalists import Picks, best_of, networks, read_picks
+from hypernas.flags import parse_file
+from hypernas.lock import owned
+from hypernas.results import Better, Comparison, Limits, Network, Result, Scored
+from hypernas.study import Study
+from hypernas.workplace import Workplace
+
+
+class Answers:
+    """A run folder that answers.
+
+    Args:
+        place: makes the parts of the run.
+        voice: prints.
+    """
+
+    def __init__(self, place: Workplace, voice: Voice) -> None:
+        self.place = place
+        self.voice = voice
+        self.folder = place.folder
+        self.config = place.config
+
+    @property
+    def scored(self) -> list[Scored]:
+        """The scored candidates, in order."""
+        return self._study("search", owned=False).scored
+
+    @property
+    def front(self) -> list[Scored]:
+        """With budgets: the candidates that no other reaches at every budget, best score first."""
+        budgets = self.place.budgets
+        return front(self.scored, budgets) if budgets is not None else []
+
+    @property
+    def result(self) -> Result:
+        """What the run found out."""
+        return read_json(self.folder / "result.json", Result)
+
+    @cached_property
+    def best(self) -> Best:
+        """The network that the run recommends."""
+        winner = self._winner()
+        return Best(winner, final_of(self.place, winner), self.place)
+
+    def ask(
+        self,
+        limits: Limits,
+        *,
+        top: int = 5,
+        budgets: tuple[int, int] | None = None,
+        budget_scale: Scale | None = None,
+    ) -> asking.Answer:
+        """Return the best candidates within other limits; nothing is trained again.
+
+        Args:
+            limits: in place of the run's.
+            top: how many candidates.
+            budgets: range in MACs over which scores are means, in place of the run's.
+            budget_scale: of these budgets.
+        """
+        with owned(self.folder):
+            over = asking.other_budgets(self.place, budgets, budget_scale)
+            searched, asked = self._study("search"), self._study("ask")
+            return asking.ask(self.place, searched, asked, limits, top, over)
+
+    def compare(self, one: Architecture, other: Architecture) -> Better:
+        """Say how sure it is that one architecture scores higher than another.
+
+        Raises:
+            RunError: the run ranks without a hypernetwork.
+        """
+        return comparing.compare(self.place, one, other, self.scored)
+
+    def standings(self, answer: asking.Answer) -> Comparison | None:
+        """Say how far the candidates of an answer are told apart; None without a hypernetwork."""
+        with self.voice.bar("compare") as update:
+            seen = asking.judged(self.scored, answer.budgets)
+            return comparing.standings(self.place, answer.found, seen, answer.budgets, update)
+
+    def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
+        """Yield a line for each architecture, in order: its score, or what is wrong with it."""
+        return asking.score(self.place, architectures)
+
+    def explain(self, *, random: int | None = None, out: str | Path | None = None) -> Explanation:
+        """Say what good candidates have in common, and write it to ``explain.json``.
+
+        Args:
+            random: look at as many random candidates in place of those of the search.
+            out: file for it in place of ``explain.json``; its picture lies beside.
+
+        Raises:
+            ConfigError: the folder of ``out`` is not there.
+        """
+        path = self.folder / "explain.json" if out is None else parse_file(str(out))
+        with owned(self.folder):
+            if random is None:
+                sample = explaining.of_search(self.place, self.scored)
+            else:
+                study = self._study("explain")
+                sample = explaining.at_random(self.place, study, random, self.voice)
+            found = explaining.explain(self.place, sample, self.voice)
+            outcome.write_explanation(found, path)
+            if out is None and (self.folder / "result.json").exists():
+                outcome.write_page(self.place, self.result, self.scored)
+            explaining.show(self.voice, found)
+        return found
+
+    # -- helpers ----------------------------------------------------------------------------------
+
+    def _study(self, name: str, *, owned: bool = True) -> Study:
+        path = self.folder / "study.journal"
+        return Study(path, name, self.place.sampler.directions, owned=owned)
+
+    def _picks(self) -> Picks:
+        return read_picks(self.place, self.scored)
+
+    def _winner(self) -> Network:
+        return best_of(networks(self.place, self._picks(), self.place.plan))
