@@ -23,8 +23,9 @@ costs = st.builds(
     epoch=seconds,
     biggest_epoch=seconds,
     overhead=st.floats(0.0, 60.0),
+    climbs=st.booleans(),
+    again=st.sampled_from([0.0, 0.1]),
     warm=st.sampled_from([0.0, 0.5, 20.0]),
-    parts=st.sampled_from([0.0, 2 / 3]),
 )
 given_counts = st.fixed_dictionaries(
     {},
@@ -52,8 +53,12 @@ def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
     """Return the seconds of each part, computed from the counts alone."""
     count, more = found.finalists, max(0, found.sample - found.finalists)
     trainings = found.seeds * (2 * count * cost.epoch + cost.biggest_epoch)
-    trainings += (more + cost.parts * count) * cost.epoch
-    climbing = cost.warm * (6 * count + count + more + 1)
+    trainings += more * cost.epoch
+    climbing = 0.0
+    if cost.climbs:
+        most, others = found.climbers, count + more + 1
+        trainings += (most - count) * cost.epoch
+        climbing = cost.warm * (3 * most + others) + cost.again * (9 * most + others)
     return {
         "fit": found.steps * cost.step,
         "search": found.trials * cost.score / workers,
@@ -82,8 +87,20 @@ def test_a_run_of_five_finalists_has_a_sample_that_says_something() -> None:
 
 
 def test_a_ladder_leaves_fewer_epochs() -> None:
-    ladder = replace(TYPICAL, warm=3.0, parts=2 / 3)
-    assert plan(config(60), ladder).epochs < plan(config(60), TYPICAL).epochs
+    ladder = replace(TYPICAL, climbs=True, warm=3.0, again=0.2)
+    found = plan(config(20), ladder)
+    assert found.epochs < plan(config(20), TYPICAL).epochs
+    assert (found.finalists, found.climbers) == (5, 10)
+
+
+def test_on_the_ladder_time_goes_into_candidates_before_epochs() -> None:
+    ladder = replace(TYPICAL, climbs=True, warm=3.0)
+    some, more = (plan(config(minutes), ladder) for minutes in (75, 110))
+    assert 10 < some.climbers < more.climbers <= 40
+    assert some.epochs == 30
+    assert plan(config(240, epochs=8), ladder).climbers == 10  # a count that is given stands
+    assert plan(config(240), TYPICAL).climbers == 0
+    assert plan(config(240, workers=16), ladder).at_once == 16
 
 
 def test_shares_are_30_10_40_20() -> None:

@@ -13,7 +13,7 @@ from hypernas.console import Voice
 from hypernas.curves import Scale, front
 from hypernas.explaining import Explanation
 from hypernas.files import read_json
-from hypernas.finalists import Picks, best_of, networks, read_picks
+from hypernas.finalists import Picks, best_of, networks, read_picks, so_far
 from hypernas.flags import parse_file
 from hypernas.lock import owned
 from hypernas.results import Better, Comparison, Limits, Network, Result, Scored
@@ -53,8 +53,8 @@ class Answers:
 
     @cached_property
     def best(self) -> Best:
-        """The network that the run recommends."""
-        winner = self._winner()
+        """The network that the run recommends; of an unfinished one, the best that is trained."""
+        winner = best_of(so_far(self.place, self._picks(), self.place.plan))
         return Best(winner, final_of(self.place, winner), self.place)
 
     def ask(

@@ -21,10 +21,16 @@ GOOD_EPOCHS = 5
 LADDER = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
 """finalists and seeds, in the order in which they are given up"""
 USUAL = {"finalists": 5, "seeds": 3}
-WARM, PART = 6, 2
-"""candidates on the ladder's second and third rung, for each finalist"""
+CLIMBERS = 2
+"""candidates that the ladder trains to the end at most, for each finalist"""
+FEWER = 3
+"""one candidate in so many climbs on to the ladder's next rung"""
 THIRD = 3
-"""part of the full training that the third rung is"""
+"""part of the full training that the rung below it is"""
+AT_ONCE = 2
+"""candidates that arrive on the ladder's top together, at least"""
+GENEROUS_EPOCHS, MOST_CLIMBERS = 30, 40
+"""epochs above which more candidates climb rather than longer, and how many at most"""
 SAMPLE = 8
 """random networks of a run that has its usual finalists: the fewest that tell how scores rank"""
 MOST_EPOCHS = 200
@@ -44,8 +50,9 @@ class Costs:
         overhead: what is spent outside the four parts: starting processes, export, report.
         threads: with how many a step takes that long.
         alone: candidates (a count) that are scored one after the other, by one process.
-        warm: on the ladder, the steps of a candidate from its generated weights.
-        parts: on the ladder, trainings (a count) in place of each finalist's, by those left behind.
+        climbs: whether finalists are chosen by the ladder.
+        again: there, a candidate's score on all validation images.
+        warm: there, a candidate's steps from its generated weights.
     """
 
     step: float
@@ -55,8 +62,9 @@ class Costs:
     overhead: float
     threads: int = 1
     alone: int = 0
+    climbs: bool = False
+    again: float = 0.0
     warm: float = 0.0
-    parts: float = 0.0
 
 
 def plan(config: Config, given: dict[str, int], costs: Costs, *, spent: float = 0.0) -> Plan:
@@ -103,7 +111,7 @@ def _divided(
     left = total - sum(fixed.values())
     share = fixed | {part: left * value / sum(free.values()) for part, value in free.items()}
     work = {part: seconds / MARGIN for part, seconds in share.items()}
-    finalists, seeds, epochs = _trainings(given, costs, work["train"] * processes)
+    finalists, seeds, epochs, most = _trainings(given, costs, work["train"] * processes)
     longer = work["longer"] / costs.biggest_epoch
     counts = {
         "steps": _between(work["fit"] / (costs.step or 1), LEAST.steps, MOST_STEPS),
@@ -121,33 +129,61 @@ def _divided(
     return Plan(
         **counts,
         sample=sample(finalists),
+        climbers=most,
+        at_once=at_once(most, processes),
         threads=costs.threads,
         seconds={part: share[part] for part in SHARES},
         forced=f"{' and '.join(less)}: the time allows no more" if less else "",
     )
 
 
-def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int, int, int]:
-    """Return finalists, seeds and epochs that take ``seconds`` of one process."""
-    ladder = [(given.get("finalists", f), given.get("seeds", s)) for f, s in LADDER]
-    for finalists, seeds in ladder:
-        left = seconds - _before(finalists, costs)
-        epochs = _whole(left / _epoch_of_all(finalists, seeds, costs))
-        if epochs >= given.get("epochs", GOOD_EPOCHS):
+def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int, int, int, int]:
+    """Return finalists, seeds, epochs and climbers that take ``seconds`` of one process."""
+
+    def epochs_of(most: int) -> int:
+        left = seconds - _before(finalists, most, costs)
+        return _whole(left / _epoch_of_all(finalists, seeds, most, costs))
+
+    finalists = seeds = 1
+    for count, often in LADDER:
+        finalists, seeds = given.get("finalists", count), given.get("seeds", often)
+        most = _climbers(finalists, costs)
+        if epochs_of(most) >= given.get("epochs", GOOD_EPOCHS):
             break
-    return finalists, seeds, _between(epochs, LEAST.epochs, MOST_EPOCHS)
+    if most and "epochs" not in given:
+        while most < MOST_CLIMBERS and epochs_of(most + 1) >= GENEROUS_EPOCHS:
+            most += 1
+    return finalists, seeds, _between(epochs_of(most), LEAST.epochs, MOST_EPOCHS), most
 
 
-def _epoch_of_all(finalists: int, seeds: int, costs: Costs) -> float:
-    """Seconds of one epoch of the finalists, as many random networks, and the biggest."""
-    more = max(0, sample(finalists) - finalists)
-    once = more + costs.parts * finalists
+def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
+    """Seconds of one epoch of the finalists, as many random networks, and the biggest.
+
+    On the ladder ``most`` candidates are trained once, the finalists among them.
+    """
+    once = max(0, sample(finalists) - finalists) + max(0, most - finalists)
     return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch) + once * costs.epoch
 
 
-def _before(finalists: int, costs: Costs) -> float:
-    """Seconds of what climbs the ladder's second rung: candidates, random ones and the biggest."""
-    return costs.warm * ((WARM + 1) * finalists + max(0, sample(finalists) - finalists) + 1)
+def _before(finalists: int, most: int, costs: Costs) -> float:
+    """Seconds of the rungs between the score and the trainings, for all that climb them."""
+    others = max(finalists, sample(finalists)) + 1 if most else 0
+    again, warm = FEWER**2 * most + others, FEWER * most + others
+    return costs.again * again + costs.warm * warm
+
+
+def _climbers(finalists: int, costs: Costs) -> int:
+    return CLIMBERS * finalists if costs.climbs else 0
+
+
+def climbers(plan: Plan) -> int:
+    """Return how many candidates the ladder of a plan trains to the end at most."""
+    return max(plan.climbers, CLIMBERS * plan.finalists)
+
+
+def at_once(most: int, processes: int) -> int:
+    """Return how many of ``most`` candidates are trained beside each other."""
+    return max(AT_ONCE, min(processes, most))
 
 
 def sample(finalists: int) -> int:
@@ -160,11 +196,12 @@ def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, f
     count = {name: given.get(name, getattr(LEAST, name)) for name in COUNTS}
     if "epochs" in given:  # then fewer networks are the last thing to give up
         count |= {name: given.get(name, most) for name, most in USUAL.items()}
-    epoch = _epoch_of_all(count["finalists"], count["seeds"], costs)
+    most = _climbers(count["finalists"], costs)
+    epoch = _epoch_of_all(count["finalists"], count["seeds"], most, costs)
     parts = {
         "fit": count["steps"] * costs.step,
         "search": (costs.alone + (count["trials"] - costs.alone) / processes) * costs.score,
-        "train": (count["epochs"] * epoch + _before(count["finalists"], costs)) / processes,
+        "train": (count["epochs"] * epoch + _before(count["finalists"], most, costs)) / processes,
         "longer": count["best_epochs"] * costs.biggest_epoch,
     }
     return {part: MARGIN * seconds for part, seconds in parts.items()}

@@ -213,6 +213,10 @@ class Plan(Struct, frozen=True):
     best_epochs: int
     sample: int = 0
     """random networks that are trained, where they are more than the finalists"""
+    climbers: int = 0
+    """most candidates that the ladder trains to the end; 0 for the usual number"""
+    at_once: int = 2
+    """how many of them are trained beside each other"""
     threads: int = 1
     """of the steps that one process does alone"""
     seconds: dict[str, float] = {}

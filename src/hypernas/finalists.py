@@ -51,6 +51,8 @@ class Picks(Struct, frozen=True):
     networks: list[Pick]
     sample: int = 0
     """random networks that were asked for, where these are more"""
+    ended: bool = True
+    """False while a ladder may choose further ones"""
 
     def of(self, source: Source) -> list[Pick]:
         """Return those from one source, in order."""
@@ -145,6 +147,8 @@ def picked(
 def kept_picks(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
     """Return the picks as they are kept; None where more was scored, or others are asked for.
 
+    Those of a ladder that was stopped are none yet.
+
     Raises:
         RunError: nothing was scored yet.
     """
@@ -154,7 +158,7 @@ def kept_picks(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
     picks = read_json(path, Picks) if path.exists() else None
     if picks is not None:
         asked = picks.trials, picks.finalists, picks.sample
-        if asked != (len(scored), plan.finalists, plan.sample):
+        if not picks.ended or asked != (len(scored), plan.finalists, plan.sample):
             return None
     return picks
 
@@ -224,17 +228,37 @@ def networks(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
     Raises:
         RunError: one was not trained yet.
     """
-    return [_network(place, pick, plan) for pick in picks.networks]
-
-
-def _network(place: Workplace, pick: Pick, plan: Plan) -> Network:
-    seeds = range(pick.seeds or plan.seeds)
-    jobs = [Train(choices=pick.choices, seed=s, epochs=plan.epochs) for s in seeds]
-    done = [result for job in jobs if (result := job.known(place)) is not None]
-    if len(done) < len(jobs):
+    found = so_far(place, picks, plan)
+    planned = sum(pick.seeds or plan.seeds for pick in picks.networks)
+    if not picks.ended or sum(len(network.seeds) for network in found) < planned:
         raise RunError(
             f"{place.folder} has networks that are not trained yet; run `hypernas train` on it"
         )
+    return found
+
+
+def so_far(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
+    """Return those picks that were trained with one seed at least, and what they reached.
+
+    Raises:
+        RunError: none was.
+    """
+    found = [_network(place, pick, plan) for pick in picks.networks]
+    trained = [network for network in found if network is not None]
+    if not trained:
+        raise RunError(
+            f"{place.folder} has networks that are not trained yet, and none that is; run "
+            "`hypernas train` on it"
+        )
+    return trained
+
+
+def _network(place: Workplace, pick: Pick, plan: Plan) -> Network | None:
+    seeds = range(pick.seeds or plan.seeds)
+    jobs = [Train(choices=pick.choices, seed=s, epochs=plan.epochs) for s in seeds]
+    done = [result for job in jobs if (result := job.known(place)) is not None]
+    if not done:
+        return None
     return Network(
         choices=pick.choices,
         params=pick.params,

@@ -204,6 +204,20 @@ class TrainPart(Struct, frozen=True, tag="part"):
         return Part(epochs=self.until, accuracy=reached.accuracy, loss=reached.loss)
 
 
+class Rescore(Struct, frozen=True, tag="rescore"):
+    """Score a network with its generated weights on all validation images."""
+
+    choices: dict[str, Any]
+
+    def do(self, place: Workplace) -> float:
+        """Return the score; it is worked out once."""
+        path = place.folder / f"networks/{identity(self.choices)}/rescore.json"
+        if not path.exists():
+            found = place.generated_on_all([place.candidates.of(self.choices)], block=1)
+            write_json(path, found[0].score)
+        return read_json(path, float)
+
+
 class Warm(Struct, frozen=True, tag="warm"):
     """Train a network for some steps from its generated weights, and score it."""
 
@@ -237,7 +251,7 @@ def read_weights(place: Workplace, folder: str) -> State:
     return read_tensors(place.folder / folder / "weights.safetensors")[0]
 
 
-Job = ScoreBlock | Train | TrainPart | Warm
+Job = ScoreBlock | Train | TrainPart | Rescore | Warm
 
 
 def do(place: Workplace, job: dict[str, Any]) -> Any:

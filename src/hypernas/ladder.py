@@ -1,176 +1,239 @@
-"""The ladder: candidates climb from the score to the full training, by what is believed of them.
+"""The ladder: who climbs from a score to the full training, by what is believed of candidates.
 
-1. the score, with generated weights;
-2. the score after some steps of training from the generated weights;
-3. the accuracy after the first third of the full training;
-4. the accuracy after all of it.
+This is the policy alone: it knows neither a run nor its processes. It is given *entries*, asks a
+*source* for signals, and yields a :class:`Standing`, the best answer so far, whenever it has
+learned something. A run is a source that trains (:mod:`hypernas.climbing`); a table of ground truth
+with recorded scores is one that looks up::
 
-The random networks and the biggest that fits are trained first, and measured on every rung: they
-were not chosen by their scores, and tell what each rung is worth (:mod:`hypernas.posterior`). Then
-the best climb, fewer on each rung. Finalists are trained one after the other, until it is believed
-that none left behind is much better than the best. All that was done is on disk, and is not done
-again by a ladder that was stopped.
+    class Replay:                                       # a Source
+        def climb(self, rung, numbers):
+            self.seconds += sum(cost[rung][n] for n in numbers)
+            return [recorded[rung][n] for n in numbers]
+
+        def train(self, seeds):
+            self.seconds += sum(cost["full"][n] * count for n, count in seeds.items())
+            return {n: accuracies[n][:count] for n, count in seeds.items()}
+
+    entries = [Entry(choices=t.choices, params=t.params, macs=t.macs, score=s) for ...]
+    widths = Widths(rungs={"warm": 30, "part": 10}, full=10, finalists=3, seeds=2)
+    for standing in climb(entries, widths, source := Replay(), seed=0):
+        print(source.seconds, entries[standing.best].choices, standing.certainty)
+
+Entries and all numbers are positions in the list of entries. What is asked for again (the further
+seeds of a finalist, a network that is a finalist and nothing chose) is asked for as a whole: a
+source that counts costs should count the difference.
+
+The rungs are, in this order, each a leave-out but the first and the last:
+
+1. the score, which entries have: generated weights on a few images;
+2. ``rescore``: the same on all validation images;
+3. ``warm``: the score after some steps of training from the generated weights;
+4. ``part``: the accuracy after the first part of the full training;
+5. the full training, with one seed.
+
+Entries with ``seeds`` are trained in any case and measured on every rung, the candidate of the
+highest score with them: they are an answer at once, and those that nothing chose tell what each
+rung is worth (:mod:`hypernas.posterior`). Then the candidates of which most is expected climb,
+fewer on each rung. On the top they arrive a few at a time, until no entry is likely to be much
+better than the best, or ``full`` have arrived. The best ``finalists`` of them get all ``seeds``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import log
-from statistics import fmean
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-import msgspec
+from hypernas.choices import Architecture
+from hypernas.posterior import Climber, Floats, Posterior, Prior, described
 
-from hypernas import jobs
-from hypernas.budget import PART, THIRD, WARM
-from hypernas.choices import Architecture, canonical
-from hypernas.console import Voice
-from hypernas.files import write_json
-from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked, trainings
-from hypernas.jobs import Train, TrainPart, Warm
-from hypernas.outcome import in_words
-from hypernas.posterior import Climber, Posterior
-from hypernas.results import Scored
-from hypernas.searching import distinct, top
-from hypernas.workers import Pool
-from hypernas.workplace import Workplace
-
-FIELD = 200
-"""candidates that are looked at, the best by score"""
+Rung = Literal["rescore", "warm", "part"]
+AGAIN = Prior(0.95, 0.1)
+"""what a score is worth for the same on more images; of other rungs little is known before"""
 LEAST = 2
-"""finalists that are trained in any case; of one alone no spread is known"""
+"""candidates that arrive in any case"""
 REGRET, SURE = 0.005, 0.9
-"""no more are trained when the best is with this probability at most so much worse than any"""
+"""no more arrive when with this probability no entry is so much better than the best"""
 
 
-class Ladder:
-    """Signals of candidates, as far as each has climbed.
+@dataclass(frozen=True)
+class Entry:
+    """A network on the first rung.
+
+    Attributes:
+        choices: the architecture.
+        params, macs: its size.
+        score: higher is better.
+        seeds: trainings that it gets in any case; 0 where it is to climb for them.
+        candidate: whether it may climb.
+    """
+
+    choices: Architecture
+    params: int
+    macs: int
+    score: float
+    seeds: int = 0
+    candidate: bool = True
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How many candidates climb.
+
+    Attributes:
+        rungs: the rungs between the score and the full training, each with its candidates.
+        full: most candidates that arrive on the top.
+        finalists: how many of them get all seeds.
+        seeds: trainings of a finalist.
+        at_once: candidates that arrive together, before it is asked again whether that is enough.
+    """
+
+    rungs: Mapping[Rung, int]
+    full: int
+    finalists: int
+    seeds: int = 1
+    at_once: int = 2
+
+
+class Source(Protocol):
+    """Where signals of entries come from."""
+
+    def climb(self, rung: Rung, numbers: Sequence[int]) -> Sequence[float]:
+        """Return the signal of each entry on a rung; higher is better."""
+        ...
+
+    def train(self, seeds: Mapping[int, int]) -> Mapping[int, Sequence[float]]:
+        """Train entries to the end, each with so many seeds; return the accuracies of each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the ladder knows at some moment.
+
+    Attributes:
+        best: the trained entry of which most is expected.
+        certainty: probability that no entry is better than it by REGRET or more.
+        arrived: candidates that are trained to the end, best first.
+        expected: mean accuracy over seeds that is expected of each entry, (N,).
+        deviations: how far each may be off, (N,).
+        rungs: on how many rungs each entry stands, the top counted.
+        ended: whether nothing more will be asked for.
+    """
+
+    best: int
+    certainty: float
+    arrived: list[int]
+    expected: Floats
+    deviations: Floats
+    rungs: list[int]
+    ended: bool = False
+
+    @property
+    def sure(self) -> bool:
+        """Whether nothing much better is likely."""
+        return self.certainty > SURE
+
+
+def climb(
+    entries: Sequence[Entry], widths: Widths, source: Source, *, seed: int = 0
+) -> Iterator[Standing]:
+    """Yield what is known after each step of the ladder; the last says that it has ended.
 
     Args:
-        place: of the run.
-        pool: its processes.
-        voice: told how it goes.
+        entries: candidates, and networks that nothing chose.
+        widths: how many climb.
+        source: of signals.
+        seed: of the posterior's draws.
     """
+    ladder = _Ladder(entries, widths, source, seed)
+    first, *left = sorted(ladder.candidates, key=lambda number: -entries[number].score)
+    ladder.begin(first)
+    yield ladder.standing([first])
+    for rung, count in widths.rungs.items():
+        left = [first, *ladder.best([number for number in left if number != first], count - 1)]
+        ladder.climb(rung, left)
+        yield ladder.standing(left)
+    while not ladder.enough(left):
+        waiting = [number for number in left if number not in ladder.accuracies]
+        room = widths.full - (len(left) - len(waiting))
+        ladder.train(dict.fromkeys(ladder.best(waiting, min(widths.at_once, room)), 1))
+        yield ladder.standing(left)
+    finalists = ladder.standing(left).arrived[: widths.finalists]
+    ladder.train({n: widths.seeds for n in finalists if len(ladder.accuracies[n]) < widths.seeds})
+    yield ladder.standing(left, ended=True)
 
-    def __init__(self, place: Workplace, pool: Pool, voice: Voice) -> None:
-        self.place, self.pool, self.voice = place, pool, voice
-        self.signals: dict[str, list[float]] = {}
-        self.sizes: dict[str, tuple[float, float]] = {}
 
-    def enter(self, candidates: Iterable[Scored | Pick]) -> None:
-        """Put candidates on the first rung."""
-        for one in candidates:
-            key = canonical(one.choices)
-            score = one.score if isinstance(one, Scored) else one.score.score
-            self.signals.setdefault(key, [score])
-            self.sizes[key] = log(max(one.params, 1)), log(max(one.macs, 1))
+class _Ladder:
+    """Signals of entries, as far as each has climbed."""
 
-    def climb(self, rung: Literal["warm", "part"], architectures: Sequence[Architecture]) -> None:
-        """Let candidates that stand below a rung climb it."""
-        height, epochs = {"warm": 1, "part": 2}[rung], self.place.plan.epochs
-        below = [c for c in architectures if len(self.signals[canonical(c)]) == height]
-        if rung == "warm":
-            found = self._done(rung, [Warm(choices=choices) for choices in below])
-        else:
-            until = max(1, epochs // THIRD)
-            todo = [TrainPart(choices=c, epochs=epochs, until=until) for c in below]
-            found = [each["accuracy"] for each in self._done(rung, todo)]
-        for choices, value in zip(below, found, strict=True):
-            self.signals[canonical(choices)].append(value)
+    def __init__(self, entries: Sequence[Entry], widths: Widths, source: Source, seed: int) -> None:
+        self.entries, self.widths, self.source, self.seed = entries, widths, source, seed
+        self.candidates = [number for number, one in enumerate(entries) if one.candidate]
+        self.signals = {number: [one.score] for number, one in enumerate(entries)}
+        self.accuracies: dict[int, Sequence[float]] = {}
+        self.known: Posterior | None = None
+        self.priors = [AGAIN if rung == "rescore" else Prior() for rung in widths.rungs]
+        self.priors.append(Prior())
+        sizes = [(one.params, one.macs) for one in entries]
+        self.fixed = described([one.choices for one in entries], sizes)
 
-    def train(self, networks: Sequence[Pick]) -> dict[str, float]:
-        """Train networks for real with all their seeds; return their mean accuracies."""
-        todo = trainings(Picks(trials=0, finalists=0, networks=list(networks)), self.place.plan)
-        reached: dict[str, list[float]] = {}
-        for job, answer in zip(todo, self._done("train", todo), strict=True):
-            reached.setdefault(canonical(job.choices), []).append(answer["val_accuracy"])
-        return {key: fmean(accuracies) for key, accuracies in reached.items()}
+    def begin(self, first: int) -> None:
+        """Train the first one and those that are trained in any case; measure them all over."""
+        seeds = {first: 1}
+        seeds |= {number: one.seeds for number, one in enumerate(self.entries) if one.seeds}
+        self.train(seeds)
+        for rung in self.widths.rungs:
+            self.climb(rung, list(seeds))
 
-    def arrive(self, accuracies: Mapping[str, float]) -> None:
-        """Put networks on the top that stand on the third rung."""
-        for key, accuracy in accuracies.items():
-            self.signals[key][3:] = [accuracy]
+    def climb(self, rung: Rung, numbers: Sequence[int]) -> None:
+        """Let those climb a rung that stand right below."""
+        height = 1 + list(self.widths.rungs).index(rung)
+        below = [number for number in numbers if len(self.signals[number]) == height]
+        for number, value in zip(below, self.source.climb(rung, below), strict=True):
+            self.signals[number].append(value)
+        self.known = None
 
-    def best(self, architectures: Sequence[Architecture], count: int) -> list[Architecture]:
+    def train(self, seeds: Mapping[int, int]) -> None:
+        """Train entries to the end."""
+        if seeds:
+            self.accuracies |= self.source.train(seeds)
+            self.known = None
+
+    def best(self, numbers: Sequence[int], count: int) -> list[int]:
         """Return those of which most is expected, best first."""
-        places, found = self._believed()
+        means = self.believed().means
+        return sorted(numbers, key=lambda number: -means[number])[:count]
+
+    def enough(self, left: Sequence[int]) -> bool:
+        """Say whether no more of those on the highest rung need arrive."""
+        arrived = sum(number in self.accuracies for number in left)
+        if arrived >= min(self.widths.full, len(left)):
+            return True
+        return arrived >= LEAST and self.standing(left).sure
+
+    def standing(self, left: Sequence[int], *, ended: bool = False) -> Standing:
+        """Return what is known now, where ``left`` are the candidates on the highest rung."""
+        found = self.believed()
         means = found.means
-        order = sorted(architectures, key=lambda choices: -means[places[canonical(choices)]])
-        return order[:count]
+        best = max(self.accuracies, key=lambda number: means[number])
+        arrived = [number for number in left if number in self.accuracies]
+        return Standing(
+            best=best,
+            certainty=found.regret_below(best, REGRET),
+            arrived=sorted(arrived, key=lambda number: -means[number]),
+            expected=means,
+            deviations=found.deviations,
+            rungs=[len(s) + (n in self.accuracies) for n, s in self.signals.items()],
+            ended=ended,
+        )
 
-    def sure(self) -> bool:
-        """Say whether nothing is believed to be much better than the best that is trained."""
-        places, found = self._believed()
-        trained = [number for key, number in places.items() if len(self.signals[key]) == 4]
-        means = found.means
-        best = max(trained, key=lambda number: means[number])
-        return found.regret_below(best, REGRET) > SURE
-
-    def _believed(self) -> tuple[dict[str, int], Posterior]:
-        """Return the place of each candidate, and what is believed of all."""
-        places = {key: number for number, key in enumerate(self.signals)}
-        climbers = [Climber(self.signals[key], self.sizes[key]) for key in places]
-        return places, Posterior(climbers, 4, seed=self.place.config.seed)
-
-    def _done(self, rung: str, todo: Sequence[Warm | TrainPart | Train]) -> list[Any]:
-        """Do jobs in the processes, and return their answers in order."""
-        found = []
-        with self.voice.bar(rung) as update:
-            for answer in self.pool.do([msgspec.to_builtins(job) for job in todo]):
-                found.append(answer)
-                update(len(found), len(todo), "candidates")
-        return found
-
-
-def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
-    """Return the networks that were trained, as the ladder says; it trains them.
-
-    Raises:
-        RunError: nothing was scored yet.
-    """
-    known = kept_picks(place, scored)
-    if known is not None:
-        return known
-    place.threads(1)
-    with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
-        networks = _networks(place, scored, Ladder(place, pool, voice))
-    plan = place.plan
-    picks = Picks(
-        trials=len(scored), finalists=plan.finalists, sample=plan.sample, networks=networks
-    )
-    write_json(place.folder / "picks.json", picks)
-    return picks
-
-
-def _networks(place: Workplace, scored: Sequence[Scored], ladder: Ladder) -> list[Pick]:
-    """Return the finalists that the ladder found, the random networks and the biggest."""
-    plan, voice = place.plan, ladder.voice
-    order = top(scored, len(scored), place.config.limits)
-    different = distinct((place.candidates.of(one.choices) for one in order), FIELD)
-    field = [candidate.choices for candidate in different]
-    entered = {canonical(choices) for choices in field}
-    count = min(plan.finalists, len(field))
-    others = baseline(place, scored, count, plan.sample)
-    unchosen, warm = [one.choices for one in others], field[: WARM * count]
-    voice.say(
-        f"a ladder: {len(others)} networks that nothing chose, then {len(warm)} candidates from "
-        f"their generated weights; recipe: {in_words(place.recipe(plan.epochs))}"
-    )
-    ladder.enter(one for one in order if canonical(one.choices) in entered)
-    ladder.enter(others)
-    reached = ladder.train(others)
-    ladder.climb("warm", [*unchosen, *warm])
-    ladder.climb("part", unchosen)
-    ladder.arrive(reached)
-    left = ladder.best(warm, PART * count)
-    ladder.climb("part", left)
-    finalists: list[Pick] = []
-    while left and len(finalists) < count:
-        (choices,) = ladder.best(left, 1)
-        left.remove(choices)
-        finalists += picked(place, "search", [place.candidates.of(choices)], scored)
-        ladder.arrive(ladder.train(finalists[-1:]))
-        if len(finalists) >= LEAST and ladder.sure():
-            voice.say(f"the ladder ends with {len(finalists)} finalists: none better is likely")
-            break
-    return [*finalists, *others]
+    def believed(self) -> Posterior:
+        """Return what is believed of all entries by now."""
+        if self.known is None:
+            climbers = [
+                Climber(signals=signals, accuracies=self.accuracies.get(number, ()))
+                for number, signals in self.signals.items()
+            ]
+            self.known = Posterior(climbers, self.priors, self.fixed, seed=self.seed)
+        return self.known

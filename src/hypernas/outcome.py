@@ -14,11 +14,13 @@ from hypernas import meter, tasks
 from hypernas.best import Best, trained
 from hypernas.choices import canonical
 from hypernas.comparing import standings
+from hypernas.config import Plan
 from hypernas.console import Update, Voice, chance, share, short
 from hypernas.early_exits import EarlyExits, asked, stops
+from hypernas.errors import RunError
 from hypernas.explaining import Explanation
 from hypernas.files import read_json, write_json, write_text
-from hypernas.finalists import Picks, networks
+from hypernas.finalists import Picks, so_far
 from hypernas.remembered import DataRecord
 from hypernas.report import draw_mean, write_report
 from hypernas.report.formats import ranked_by
@@ -56,16 +58,23 @@ def collect(
 ) -> Result:
     """Return everything that the run found out.
 
+    Of a run that was stopped it is what is trained by now.
+
     Args:
         place: of the run.
-        picks: the networks that were trained.
+        picks: the networks that are trained, or are to be.
         best: the one that the run recommends.
         scored: every scored candidate.
         seconds: of each step, on the wall clock.
         progress: told which rival of the score is computed.
+
+    Raises:
+        RunError: there is no finalist yet, no random network, or not the biggest.
     """
     config, plan, data = place.config, place.plan, place.data
-    found = networks(place, picks, plan)
+    found = so_far(place, picks, plan)
+    if without := lacking(found):
+        raise RunError(f"{place.folder}: {without}; run `hypernas train` on it")
     finalists = [n for n in found if n.source == "search"]
     random = [n for n in found if n.source == "random"]
     biggest = next(n for n in found if n.source == "biggest")
@@ -90,16 +99,41 @@ def collect(
             score_by=config.score_by,
             stages=place.sampler.stages(len(scored)),
         ),
-        verdict=verdict(finalists, random, biggest, test_examples=data.test),
+        verdict=verdict(_chosen(finalists), random, biggest, test_examples=data.test),
         trust=trust(place, found, seconds, len(scored), progress),
         compared=standings(place, sorted(finalists, key=lambda n: (-n.score, n.params)), scored),
         export=done.checks,
         budgets=msgspec.to_builtins(place.budgets),
         exits=done.exits,
         stops=done.stops,
+        unfinished=_unfinished(picks, found, plan),
         seconds=seconds,
         versions=installed(),
     )
+
+
+def lacking(found: Sequence[Network]) -> str:
+    """Say in words which of the three groups has no trained network yet; empty if all have."""
+    groups = {"search": "finalist", "random": "random network", "biggest": "biggest that fits"}
+    there = {network.source for network in found}
+    without = [name for source, name in groups.items() if source not in there]
+    return f"no {' and no '.join(without)} is trained yet" if without else ""
+
+
+def _chosen(finalists: Sequence[Network]) -> list[Network]:
+    """Return the finalists of most seeds: a ladder trains others once and then leaves them."""
+    most = max(len(network.seeds) for network in finalists)
+    return [network for network in finalists if len(network.seeds) == most]
+
+
+def _unfinished(picks: Picks, found: Sequence[Network], plan: Plan) -> str:
+    """Say in words what a run that was stopped has yet to do."""
+    planned = sum(pick.seeds or plan.seeds for pick in picks.networks)
+    done = sum(len(network.seeds) for network in found)
+    if picks.ended and done == planned:
+        return ""
+    more = "" if picks.ended else ", and the ladder may choose more"
+    return f"the run is not finished: {done} of {planned} trainings are done{more}"
 
 
 def _hypernet(place: Workplace) -> dict[str, Any]:
@@ -214,6 +248,8 @@ def show(voice: Voice, result: Result, folder: Path) -> None:
         f"{short(result.best.params)} params, {short(result.best.macs)} MACs, "
         f"from {result.best.source}; {final.text}"
     )
+    if result.unfinished:
+        voice.say(result.unfinished)
     if result.compared:
         voice.say(f"scores: {result.compared.text}")
     meter.show(voice, result.trust)

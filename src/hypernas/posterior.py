@@ -1,35 +1,66 @@
 """What is believed of a candidate's accuracy, from signals of rising cost on a ladder of rungs.
 
-Rung by rung a signal costs more and says more: the score, some steps of training, a short training,
-the full one. Who is on a rung has all the signals below it, so the joint distribution of signals
-and size falls into regressions, each of one rung's signal on everything below (monotone missing
-data: Rubin, Multiple Imputation, 1987, 5.4). Who climbs is chosen by what the regressions are
-given, so the choice does not bend them. Each is a conjugate Bayesian one; what a candidate may
+Rung by rung a signal costs more and says more: scores, some steps of training, a short training,
+the full one. Who is on a rung has all the signals below it, so the joint distribution falls into
+regressions, each of one rung's signal on everything below, on size and on what was chosen (monotone
+missing data: Rubin, Multiple Imputation, 1987, 5.4). Who climbs is chosen by what the regressions
+are given, so the choice does not bend them. Each is a conjugate Bayesian one; what a candidate may
 reach is drawn from all of them in turn, with their own uncertainty.
 
-With few candidates on a rung the prior speaks: the signal just below is worth a correlation of
-about one half, what lies under it and size by themselves little.
+At the top stands the accuracy that a network has on average over seeds. A training shows it with
+the luck of its seed, whose variance is learned from networks that were trained several times. So of
+many that were trained once the best is not taken for as good as it looked, and what no training
+could show does not count as regret.
 
-Legend: N candidates, M draws, D inputs of a regression.
+With few candidates on a rung the prior speaks: the signal just below is worth a correlation of
+about one half, size little, and all choices together about as much. ``tests/ladder_worlds.py``
+prints how often what is told comes true, and what choices and size are worth on tables of truth.
+
+Legend: N candidates, M draws, S signals of the rungs below, F features of size and choices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hypernas.choices import Architecture
+from hypernas.explaining.questions import family_of
+
 Floats = NDArray[np.float64]
 
-SLOPE, SLOPE_DEVIATION = 0.5, 0.5
-"""of the signal just below, in deviations of the next one for one of its own"""
-OTHER_DEVIATION = 0.3
-"""of the slopes of all else, which are 0 before anything is known"""
+OTHER_DEVIATION = 0.2
+"""of the slopes of size and of signals further below, which are 0 before anything is known"""
+CHOICES_DEVIATION = 0.3
+"""what all choices together add to a candidate, in deviations of the signal, before it is known"""
 FREEDOM = 4.0
 """how many candidates the prior of the noise is worth"""
+SPREAD, SPREAD_WORTH = 0.015, 2.0
+"""deviation of the accuracies of a space, and how many networks it is worth before any is known"""
+LUCK, LUCK_FREEDOM = 0.4, 4.0
+"""share of seeds in the variance of accuracies, and how many repetitions it is worth"""
+LEAST_OWN = 0.05
+"""share of the noise that at least is not the luck of seeds"""
+FAR = 4.0
+"""interquartile ranges from the median beyond which a signal says no more than that it is far"""
 DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the signal just below is worth before anything is known of it.
+
+    Attributes:
+        slope: in deviations of the next signal for one of its own: the correlation, as it were.
+        deviation: of the slope.
+    """
+
+    slope: float = 0.5
+    deviation: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -37,12 +68,12 @@ class Climber:
     """A candidate and what is known of it.
 
     Attributes:
-        signals: on each rung from the first on, higher is better; the last rung is the accuracy.
-        size: logarithms of its params and MACs.
+        signals: on each rung below the top, from the first on; higher is better.
+        accuracies: of its full trainings, one a seed; they count where it stands on all rungs.
     """
 
     signals: Sequence[float]
-    size: tuple[float, float]
+    accuracies: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -50,10 +81,10 @@ class Link:
     """The regression of a rung's signal on what is known below, with its uncertainty.
 
     Attributes:
-        middle, scale: of each input, (D,).
+        middle, scale: of each signal below, (S,).
         target: middle and scale of the signal.
-        slopes: posterior mean, (D + 1,), the intercept last; all in deviations.
-        root: a root of their covariance in units of the noise's variance, (D + 1, D + 1).
+        slopes: posterior mean, (S + F + 1,), the intercept last; all in deviations.
+        root: a root of their covariance in units of the noise's variance, square.
         squares, freedom: of the inverse chi-squared distribution of the noise's variance.
     """
 
@@ -65,35 +96,179 @@ class Link:
     squares: float
     freedom: float
 
-    def draw(self, inputs: Floats, rng: np.random.Generator) -> Floats:
-        """Return signals (M, N) for inputs (M, N, D), a draw with slopes and noise of its own."""
-        draws, count, _ = inputs.shape
-        noise = np.sqrt(self.squares / rng.chisquare(self.freedom, draws))
-        slopes = self.slopes + noise[:, None] * (
-            rng.normal(size=(draws, len(self.root))) @ self.root.T
-        )
-        lines = np.einsum("mnd,md->mn", (inputs - self.middle) / self.scale, slopes[:, :-1])
-        found = lines + slopes[:, -1:] + noise[:, None] * rng.normal(size=(draws, count))
-        return self.target[0] + self.target[1] * found
+    def lines(
+        self, below: Sequence[Floats], fixed: Floats, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """Return expected signals (M, N) and the noise's deviation (M, 1), each draw with its own.
+
+        Args:
+            below: S signals, each (M, N).
+            fixed: (N, F).
+            rng: draws slopes and noise.
+        """
+        draws, count = len(below[0]) if below else DRAWS, len(below)
+        noise = np.sqrt(self.squares / rng.chisquare(self.freedom, (draws, 1)))
+        slopes = self.slopes + noise * (rng.normal(size=(draws, len(self.root))) @ self.root.T)
+        found = slopes[:, count:-1] @ fixed.T + slopes[:, -1:]
+        for signal, middle, scale, slope in zip(
+            below, self.middle, self.scale, slopes.T[:count, :, None], strict=True
+        ):
+            found += slope * ((signal - middle) / scale)
+        return self.target[0] + self.target[1] * found, self.target[1] * noise
 
 
-def link(inputs: Floats, targets: Floats) -> Link:
-    """Fit a rung's signals, (N,), to what is known below, (N, D), the signal just below first."""
-    middle, scale = inputs.mean(0), _spread(inputs)
-    target = float(targets.mean()), float(_spread(targets[:, None])[0])
-    x = np.column_stack([(inputs - middle) / scale, np.ones(len(targets))])
-    y = (targets - target[0]) / target[1]
+def link(
+    below: Floats, fixed: Floats, targets: Floats, weights: Floats, prior: Prior, scale: float
+) -> Link:
+    """Fit a rung's signals to what is known below.
+
+    Args:
+        below: signals of the rungs below, (N, S), the one just below first.
+        fixed: what else is known, (N, F), by :func:`described`.
+        targets: (N,).
+        weights: how many trainings' worth each target is, (N,).
+        prior: of the first slope.
+        scale: deviation of the targets.
+    """
+    middle, spread = below.mean(0), _spread(below)
+    target = float(np.average(targets, weights=weights)), scale
+    x = np.column_stack([(below - middle) / spread, fixed, np.ones(len(targets))])
+    y = (targets - target[0]) / scale
+    x, y = x * np.sqrt(weights)[:, None], y * np.sqrt(weights)
+    count = below.shape[1]
     expected = np.zeros(x.shape[1])
-    expected[0] = SLOPE
-    deviations = np.full(x.shape[1], OTHER_DEVIATION)
-    deviations[0], deviations[-1] = SLOPE_DEVIATION, 10.0
+    deviations = np.array([OTHER_DEVIATION] * count + [1.0] * fixed.shape[1] + [10.0])
+    if count:
+        expected[0], deviations[0] = prior.slope, prior.deviation
     precision = np.diag(deviations**-2)
     covariance = np.linalg.inv(precision + x.T @ x)
     slopes = covariance @ (precision @ expected + x.T @ y)
     rest, moved = y - x @ slopes, slopes - expected
-    squares = FREEDOM * (1 - SLOPE**2) + rest @ rest + moved @ precision @ moved
+    squares = FREEDOM * (1 - expected @ expected) + rest @ rest + moved @ precision @ moved
     root = np.linalg.cholesky(covariance)
-    return Link(middle, scale, target, slopes, root, float(squares), FREEDOM + len(y))
+    freedom = FREEDOM + len(y)
+    return Link(middle, spread, target, slopes, root, float(squares), freedom)
+
+
+class Posterior:
+    """What candidates may reach at the top of the ladder.
+
+    Where nobody stands there yet, it is what they may reach on the highest rung that anybody did.
+
+    Args:
+        climbers: all candidates, each as far as it climbed.
+        priors: of each rung above the first, the top included.
+        fixed: what is known of each besides, (N, F), by :func:`described`.
+        seed: of the draws.
+
+    Attributes:
+        draws: of what each reaches on average over seeds, (M, N).
+    """
+
+    def __init__(
+        self, climbers: Sequence[Climber], priors: Sequence[Prior], fixed: Floats, *, seed: int
+    ) -> None:
+        self._rng, self._fixed = np.random.default_rng(seed), fixed
+        height = np.array([len(one.signals) for one in climbers])
+        below: list[Floats] = []
+        for rung, prior in enumerate([Prior(0.0), *priors][: height.max()]):
+            there = height > rung
+            seen = _tamed(np.array([c.signals[rung] for c in climbers if len(c.signals) > rung]))
+            below.insert(0, self._rung(below, there, seen, prior))
+        self.draws = below[0]
+        there = (height == len(priors)) & [bool(one.accuracies) for one in climbers]
+        if there.any():
+            known = [one.accuracies for one, yes in zip(climbers, there, strict=True) if yes]
+            self.draws = self._top(below, there, known, priors[-1])
+
+    def _rung(
+        self, below: Sequence[Floats], there: NDArray[np.bool_], seen: Floats, prior: Prior
+    ) -> Floats:
+        """Return signals of a rung, (M, N): those that were seen, and draws of all others."""
+        signals = np.empty((DRAWS, len(there)))
+        signals[:, there] = seen
+        if not there.all():
+            weights, scale = np.ones(len(seen)), float(_spread(seen))
+            fitted = link(_first(below, there), self._fixed[there], seen, weights, prior, scale)
+            others = [each[:, ~there] for each in below]
+            lines, noise = fitted.lines(others, self._fixed[~there], self._rng)
+            signals[:, ~there] = lines + noise * self._rng.normal(size=lines.shape)
+        return signals
+
+    def _top(
+        self,
+        below: Sequence[Floats],
+        there: NDArray[np.bool_],
+        known: Sequence[Sequence[float]],
+        prior: Prior,
+    ) -> Floats:
+        """Return mean accuracies over seeds, (M, N), by the accuracies of those that are there."""
+        seeds = np.array([len(each) for each in known])
+        means = np.array([np.mean(each) for each in known])
+        weights = 2 / (1 + 1 / seeds)  # as if half of the noise were luck
+        around = np.var(means) * len(means) + SPREAD_WORTH * SPREAD**2
+        scale = float(np.sqrt(around / (len(means) - 1 + SPREAD_WORTH)))
+        fitted = link(_first(below, there), self._fixed[there], means, weights, prior, scale)
+        lines, noise = fitted.lines(below, self._fixed, self._rng)
+        squares = LUCK_FREEDOM * LUCK * scale**2 + sum(np.var(each) * len(each) for each in known)
+        luck = squares / self._rng.chisquare(LUCK_FREEDOM + (seeds - 1).sum(), (DRAWS, 1))
+        own = np.maximum(noise**2 - luck, LEAST_OWN * noise**2)
+        share = own / (own + luck / seeds)
+        middle, variance = lines.copy(), np.repeat(own, len(there), axis=1)
+        middle[:, there] += share * (means - lines[:, there])
+        variance[:, there] *= 1 - share
+        return middle + np.sqrt(variance) * self._rng.normal(size=middle.shape)
+
+    @property
+    def means(self) -> Floats:
+        """Expected accuracy of each, (N,)."""
+        return self.draws.mean(0)
+
+    @property
+    def deviations(self) -> Floats:
+        """How far each may be off, (N,)."""
+        return self.draws.std(0)
+
+    def regret_below(self, chosen: int, limit: float) -> float:
+        """Return the probability that no candidate is ``limit`` or more above a chosen one."""
+        return float((self.draws.max(1) - self.draws[:, chosen] < limit).mean())
+
+
+def described(architectures: Sequence[Architecture], sizes: Sequence[tuple[int, int]]) -> Floats:
+    """Return what is known of architectures before any signal, (N, F), by what it is worth.
+
+    These are the logarithms of params and MACs, and how often each choice is made. Decisions whose
+    names differ in numbers only are counted together: a few trained networks tell little of each
+    place. All are centred, and so scaled that slopes of deviation 1 are the prior: one of
+    OTHER_DEVIATION for each size, and of CHOICES_DEVIATION for all choices together.
+
+    Args:
+        architectures: N.
+        sizes: params and MACs of each.
+    """
+    counts = [Counter(_made(choices)) for choices in architectures]
+    kinds = dict.fromkeys(kind for count in counts for kind in count)
+    table = np.array([[count[kind] for kind in kinds] for count in counts], dtype=float)
+    table = table.reshape(len(counts), len(kinds))
+    table = table[:, table.std(0) > 0]
+    logarithms = np.log(np.maximum(np.array(sizes, dtype=float), 1))
+    of_choices = CHOICES_DEVIATION / np.sqrt(max(table.shape[1], 1))
+    return np.column_stack([OTHER_DEVIATION * _standard(logarithms), of_choices * _standard(table)])
+
+
+def _made(choices: Architecture) -> Iterator[tuple[str, str]]:
+    for name, value in choices.items():
+        for one in value if isinstance(value, list) else [value]:
+            yield family_of(name), repr(one)
+
+
+def _first(below: Sequence[Floats], there: NDArray[np.bool_]) -> Floats:
+    """Return the signals (N, S) of those seen on all rungs; they are alike in all draws."""
+    return np.array([each[0, there] for each in below]).T.reshape(there.sum(), len(below))
+
+
+def _standard(values: Floats) -> Floats:
+    return (values - values.mean(0)) / _spread(values)
 
 
 def _spread(values: Floats) -> Floats:
@@ -101,44 +276,8 @@ def _spread(values: Floats) -> Floats:
     return np.where(found > 0, found, 1.0)
 
 
-class Posterior:
-    """What candidates may reach at the top of the ladder.
-
-    Args:
-        climbers: all candidates, each as far as it climbed.
-        rungs: how many there are, the top included.
-        seed: of the draws.
-
-    Attributes:
-        draws: of what each reaches, (M, N); what is known is the same in all.
-
-    Raises:
-        ValueError: nobody climbed to some rung.
-    """
-
-    def __init__(self, climbers: Sequence[Climber], rungs: int, *, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        sizes = np.array([one.size for one in climbers], dtype=float)
-        height = np.array([len(one.signals) for one in climbers])
-        below = np.broadcast_to(sizes, (DRAWS, *sizes.shape))
-        for rung in range(1, rungs + 1):
-            there = height >= rung
-            if not there.any():
-                raise ValueError(f"no candidate climbed to rung {rung}")
-            seen = np.array([one.signals[rung - 1] for one in climbers if len(one.signals) >= rung])
-            signals = np.empty((DRAWS, len(climbers)))
-            signals[:, there] = seen
-            if not there.all():
-                fitted = link(below[0][there], seen)
-                signals[:, ~there] = fitted.draw(below[:, ~there], rng)
-            below = np.concatenate([signals[..., None], below], axis=2)
-        self.draws = below[..., 0]
-
-    @property
-    def means(self) -> Floats:
-        """Expected accuracy of each, (N,)."""
-        return self.draws.mean(0)
-
-    def regret_below(self, chosen: int, limit: float) -> float:
-        """Return the probability that no candidate ends ``limit`` or more above a chosen one."""
-        return float((self.draws.max(1) - self.draws[:, chosen] < limit).mean())
+def _tamed(values: Floats) -> Floats:
+    """Return signals of which none is so far off that a line would be about it alone."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    reach = FAR * (high - low)
+    return np.clip(values, middle - reach, middle + reach) if reach > 0 else values

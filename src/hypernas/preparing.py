@@ -98,7 +98,7 @@ def prepare(place: Workplace, voice: Voice) -> None:
         costs = warmup.costs(place)
         place.plan = budget.plan(config, given, costs, spent=time.perf_counter() - began)
     spent = time.perf_counter() - began
-    _say_plan(place.plan, voice)
+    _say_plan(place, voice)
     _write(place, spent)
 
 
@@ -258,12 +258,15 @@ def _say_fit_space(place: Workplace, voice: Voice) -> None:
         )
 
 
-def _say_plan(plan: Plan, voice: Voice) -> None:
+def _say_plan(place: Workplace, voice: Voice) -> None:
+    plan = place.plan
     parts = {"fit": f"{plan.steps} steps"} if plan.steps else {}
     parts |= {"search": f"{plan.trials} candidates"}
     parts["train"] = (
         f"2 × {plan.finalists} + 1 networks × {plan.seeds} seeds × {plan.epochs} epochs"
     )
+    if place.config.strategy == "ladder":
+        parts["train"] += f"; finalists: the best of at most {budget.climbers(plan)} candidates"
     parts["longer"] = f"{plan.best_epochs} more epochs of the winner"
     total = sum(plan.seconds.values())
     for part, text in parts.items():

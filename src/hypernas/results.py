@@ -353,7 +353,8 @@ class Result(Struct, frozen=True):
     best: Network
     final: Final
     finalists: list[Network]
-    """the top k by score, best first"""
+    """the top k by score, best first; of a ladder all that it trained to the end, best first, where
+    those that it left have one seed"""
     random: list[Network]
     biggest: Network
     search: Search
@@ -370,6 +371,8 @@ class Result(Struct, frozen=True):
     """those that ``best.module.predict`` asks"""
     stops: list[Stop] = []
     """what comes of stopping at the first exit that is confident enough"""
+    unfinished: str = ""
+    """what a run that was stopped has yet to do, in words"""
     seconds: dict[str, float] = {}
     """wall-clock seconds of each step"""
     versions: dict[str, str] = {}

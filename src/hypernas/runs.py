@@ -8,6 +8,7 @@
     hypernet.safetensors
     study.journal             the scored candidates; opens in optuna-dashboard
     picks.json   networks/    the networks trained for real, and their weights
+    ladder.json               what is believed of candidates, with --strategy ladder
     scaled/      transfer/    the winner under other options, and on other data
     best/                     the exported network
     explain.json   explain.svg   what good candidates have in common
@@ -26,20 +27,20 @@ import torch
 from hypernas import hypernets, jobs, outcome, samplers, scaling, transferring
 from hypernas.answers import Answers
 from hypernas.best import GoOn, next_stage, stages
-from hypernas.branches import require_counts, train_all
+from hypernas.branches import require_counts
 from hypernas.config import Config, check, in_full
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, write_json, write_tensors
-from hypernas.finalists import Picks, promoted, renewed, trainings
+from hypernas.finalists import so_far
 from hypernas.fitting import fit
-from hypernas.ladder import climbed
 from hypernas.lock import owned
 from hypernas.meter import LEAST
 from hypernas.preparing import is_made, prepare
 from hypernas.pruning import score_blocks
 from hypernas.results import Meter, Scaled, Transfer
 from hypernas.searching import search
+from hypernas.strategy import train_chosen
 from hypernas.timing import seconds_of, timed
 from hypernas.transferring import Target
 from hypernas.workers import Pool
@@ -202,11 +203,19 @@ class Run(Answers):
         return found
 
     def export(self) -> None:
-        """Write ``best/`` anew, and bring ``result.json`` up to date."""
+        """Write ``best/`` anew, and bring ``result.json`` up to date.
+
+        A run that was stopped gives the best of what it has; it is reported as soon as a finalist,
+        a random network and the biggest are trained.
+        """
         with owned(self.folder):
             (self.folder / "export.json").unlink(missing_ok=True)
             self._export()
-            self._report()
+            found = so_far(self.place, self._picks(), self.place.plan)
+            if lacking := outcome.lacking(found):
+                self.voice.say(f"network: {self.folder / 'best'}{os.sep}; no report yet: {lacking}")
+            else:
+                self._report()
 
     def report(self) -> None:
         """Write ``result.json`` and ``report.html``."""
@@ -253,19 +262,7 @@ class Run(Answers):
             )
 
     def _train(self) -> None:
-        place, plan = self.place, self.place.plan
-        if self.config.strategy == "ladder":
-            with timed(self.folder, "train"):
-                picks: Picks | None = climbed(place, self.scored, self.voice)
-        else:
-            picks = renewed(place, self.scored, self.voice)
-        while picks is not None:
-            if todo := [job for job in trainings(picks, plan) if job.known(place) is None]:
-                best, drawn = len(picks.of("search")), len(picks.of("random"))
-                self.voice.say(f"{best} finalists, {drawn} random networks, the biggest that fits")
-                with timed(self.folder, "train"):
-                    train_all(place, todo, self.voice)
-            picks = promoted(place, picks)
+        train_chosen(self.place, self.scored, self.voice)
 
     def _go_on(self, epochs: int) -> None:
         winner = self._winner()

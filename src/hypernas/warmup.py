@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from hypernas.budget import PART, THIRD, Costs, clock
+from hypernas.budget import Costs, clock
 from hypernas.candidate import Candidate, build_network
 from hypernas.config import cores
 from hypernas.hypernets import Hypernet
@@ -46,7 +46,7 @@ def costs(place: Workplace) -> Costs:
     fitting = [c for c in block if config.limits.admit(c.params, c.macs)][:NETWORKS]
     seconds = [_epoch(place, candidate) for candidate in [*fitting, place.biggest]]
     epoch = sum(seconds) / len(seconds)
-    climbs = config.strategy == "ladder"
+    climbs, more = config.strategy == "ladder", place.data.validation / config.score_images
     return Costs(
         step=step,
         threads=threads,
@@ -54,8 +54,9 @@ def costs(place: Workplace) -> Costs:
         epoch=epoch,
         biggest_epoch=seconds[-1],
         overhead=OVERHEAD,
+        climbs=climbs,
+        again=score * more if climbs and more > 1 else 0.0,
         warm=epoch * WARM_STEPS / place.train_batches.batches_per_epoch if climbs else 0.0,
-        parts=PART / THIRD if climbs else 0.0,
         alone=place.sampler.alone(config.given(1).get("trials", 0)),
     )
 

@@ -312,13 +312,13 @@ class Workplace:
         """Proposes the candidates of the search."""
         return samplers.make(self.config.sampler, self.config.sampler_options)
 
-    def scorer(self, hypernet: Hypernet) -> Scorer:
-        """Return the scoring protocol of this run for a hypernetwork."""
+    def scorer(self, hypernet: Hypernet, images: int | None = None) -> Scorer:
+        """Return the scoring protocol of this run for a hypernetwork, perhaps on more images."""
         return Scorer(
             hypernet,
             self.batches(self.splits.validation, SCORE_BATCH),
             self.task,
-            images=self.config.score_images,
+            images=images or self.config.score_images,
             seed=self.config.seed,
             precision=self.config.precision,
             budgets=self.budgets,
@@ -335,6 +335,11 @@ class Workplace:
     def generated(self) -> Scorer:
         """The scoring protocol with the trained hypernetwork."""
         return self.scorer(self.hypernet)
+
+    @cached_property
+    def generated_on_all(self) -> Scorer:
+        """The same on all validation images."""
+        return self.scorer(self.hypernet, self.data.validation)
 
     @cached_property
     def score(self) -> Signal:

@@ -1,0 +1,270 @@
+"""The ladder in a run: its signals come from jobs, and what it knows is on disk at any moment.
+
+After each step ``picks.json`` holds the networks that are trained or being trained, so that a run
+that was stopped can be reported and exported with what it has, and ``ladder.json`` what is believed
+of the best candidates. Each signal is kept beside its network and is not worked out again, so a
+ladder that was stopped climbs on to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hypernas import jobs
+from hypernas.budget import FEWER, THIRD, climbers
+from hypernas.choices import canonical
+from hypernas.console import Voice
+from hypernas.files import read_json, write_json
+from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
+from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm
+from hypernas.ladder import REGRET, Entry, Rung, Standing, Widths, climb
+from hypernas.outcome import in_words
+from hypernas.results import Scored, Struct
+from hypernas.searching import distinct, top
+from hypernas.workers import Pool
+from hypernas.workplace import Workplace
+
+FIELD = 200
+"""candidates that enter at least, the best by score"""
+SHOWN = 10
+"""candidates that ``ladder.json`` tells of"""
+
+
+class Believed(Struct, frozen=True):
+    """What is believed of a network."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: float
+    rungs: int
+    """on how many rungs it stands"""
+    accuracy: float
+    """expected on validation, mean over seeds"""
+    deviation: float
+    """how far it may be off"""
+
+
+class Known(Struct, frozen=True):
+    """What a ladder knows; written to ``ladder.json``."""
+
+    ended: bool
+    certainty: float
+    """probability that no network is half a point or more above the best trained one"""
+    candidates: list[Believed]
+    """those of which most is expected, best first"""
+
+
+class Trained:
+    """A source of signals that trains in the processes of a run.
+
+    Args:
+        place: of the run.
+        pool: its processes.
+        voice: shows how it goes.
+        entries: of the ladder.
+
+    Attributes:
+        seeds: how often each entry was trained, by its number.
+    """
+
+    def __init__(
+        self, place: Workplace, pool: Pool, voice: Voice, entries: Sequence[Entry]
+    ) -> None:
+        self.place, self.pool, self.voice, self.entries = place, pool, voice, entries
+        self.seeds: dict[int, int] = {}
+
+    def climb(self, rung: Rung, numbers: Sequence[int]) -> list[float]:
+        """Return the signal of each entry on a rung."""
+        every = [self.entries[number].choices for number in numbers]
+        if rung == "part":
+            epochs = self.place.plan.epochs
+            parts = [TrainPart(choices=c, epochs=epochs, until=part(epochs)) for c in every]
+            return [found["accuracy"] for found in self._done(rung, parts)]
+        kind = Rescore if rung == "rescore" else Warm
+        return self._done(rung, [kind(choices=choices) for choices in every])
+
+    def train(self, seeds: Mapping[int, int]) -> dict[int, list[float]]:
+        """Train entries with so many seeds; return their accuracies."""
+        order = sorted(seeds, key=lambda number: -self.entries[number].macs)
+        todo = [
+            (number, Train(choices=self.entries[number].choices, seed=seed, epochs=epochs))
+            for number in order
+            for epochs in [self.place.plan.epochs]
+            for seed in range(seeds[number])
+        ]
+        self.seeds |= seeds
+        reached: dict[int, list[float]] = {number: [] for number in seeds}
+        answers = self._done("train", [job for _, job in todo])
+        for (number, _), answer in zip(todo, answers, strict=True):
+            reached[number].append(answer["val_accuracy"])
+        return reached
+
+    def _done(self, title: str, todo: Sequence[Job]) -> list[Any]:
+        """Do jobs in the processes, and return their answers in order."""
+        found = []
+        with self.voice.bar(title) as update:
+            for answer in self.pool.do([msgspec.to_builtins(job) for job in todo]):
+                found.append(answer)
+                update(len(found), len(todo), "networks")
+        return found
+
+
+def part(epochs: int) -> int:
+    """Return how many epochs of a training the rung below it has."""
+    return max(1, epochs // THIRD)
+
+
+def widths(place: Workplace) -> Widths:
+    """Return how many candidates of a run climb; a rung that says nothing new is left out."""
+    plan = place.plan
+    most = climbers(plan)
+    rungs: dict[Rung, int] = {"warm": FEWER * most}
+    if place.data.validation > place.config.score_images:
+        rungs = {"rescore": FEWER**2 * most} | rungs
+    if part(plan.epochs) < plan.epochs:
+        rungs["part"] = most
+    return Widths(
+        rungs=rungs,
+        full=most,
+        finalists=plan.finalists,
+        seeds=plan.seeds,
+        at_once=plan.at_once,
+    )
+
+
+def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
+    """Return the networks that were trained, as the ladder says; it trains them.
+
+    Raises:
+        RunError: nothing was scored yet.
+    """
+    known = kept_picks(place, scored) or _with_other_sample(place, scored)
+    if known is not None:
+        return known
+    wide, plan = widths(place), place.plan
+    field = top(scored, len(scored), place.config.limits)
+    many = max(FIELD, *wide.rungs.values())
+    found = distinct((place.candidates.of(one.choices) for one in field), many)
+    names = {canonical(candidate.choices) for candidate in found}
+    field = [one for one in field if canonical(one.choices) in names]
+    others = baseline(place, scored, min(plan.finalists, len(field)), plan.sample)
+    entries = _entries(field, others, plan.seeds)
+    voice.say(
+        f"a ladder: the first by score and {len(others)} networks that nothing chose, then at most "
+        f"{', '.join(f'{n} ({rung})' for rung, n in wide.rungs.items())} and {wide.full} in full; "
+        f"recipe: {in_words(place.recipe(plan.epochs))}"
+    )
+    place.threads(1)
+    with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
+        source = Trained(place, pool, voice, entries)
+        picks = _kept(place, scored, _finalists(place, scored, source, [0]), others, ended=False)
+        for standing in climb(entries, wide, source, seed=place.config.seed):
+            finalists = _finalists(place, scored, source, standing.arrived)
+            picks = _kept(place, scored, finalists, others, ended=standing.ended)
+            write_json(place.folder / "ladder.json", _told(entries, standing))
+            _say(voice, entries, standing)
+    return picks
+
+
+def _with_other_sample(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
+    """Return the picks of a ladder that has ended with as many random networks as are asked for.
+
+    Who wants to know how scores rank does not ask for other finalists. None where other finalists
+    are asked for, or there are none yet.
+    """
+    path, plan = place.folder / "picks.json", place.plan
+    picks = read_json(path, Picks) if path.exists() else None
+    if picks is None or not picks.ended:
+        return None
+    if (picks.trials, picks.finalists) != (len(scored), plan.finalists):
+        return None
+    in_full = sum(one.seeds is None for one in picks.of("random"))
+    others = baseline(place, scored, min(plan.finalists, in_full), plan.sample)
+    return _kept(place, scored, picks.of("search"), others, ended=True)
+
+
+def _entries(field: Sequence[Scored], others: Sequence[Pick], seeds: int) -> list[Entry]:
+    """Return the candidates, the best first, and after them those that nothing chose."""
+    found = {
+        canonical(one.choices): Entry(
+            choices=one.choices, params=one.params, macs=one.macs, score=one.score
+        )
+        for one in field
+    }
+    for pick in others:
+        key = canonical(pick.choices)
+        before = found.get(key)
+        found[key] = Entry(
+            choices=pick.choices,
+            params=pick.params,
+            macs=pick.macs,
+            score=pick.score.score,
+            seeds=max(before.seeds if before else 0, pick.seeds or seeds),
+            candidate=before is not None and before.candidate,
+        )
+    return list(found.values())
+
+
+def _finalists(
+    place: Workplace, scored: Sequence[Scored], source: Trained, numbers: Iterable[int]
+) -> list[Pick]:
+    """Return candidates as picks of as many seeds as they have; fewer than planned are told."""
+    found = []
+    for number in numbers:
+        candidate = place.candidates.of(source.entries[number].choices)
+        seeds = source.seeds.get(number, 1)
+        one = picked(place, "search", [candidate], scored)[0]
+        whole = seeds >= place.plan.seeds
+        found.append(msgspec.structs.replace(one, seeds=None if whole else seeds))
+    return found
+
+
+def _kept(
+    place: Workplace,
+    scored: Sequence[Scored],
+    finalists: Sequence[Pick],
+    others: Sequence[Pick],
+    *,
+    ended: bool,
+) -> Picks:
+    plan = place.plan
+    picks = Picks(
+        trials=len(scored),
+        finalists=plan.finalists,
+        sample=plan.sample,
+        networks=[*finalists, *others],
+        ended=ended,
+    )
+    write_json(place.folder / "picks.json", picks)
+    return picks
+
+
+def _told(entries: Sequence[Entry], standing: Standing) -> Known:
+    order = sorted(range(len(entries)), key=lambda number: -standing.expected[number])
+    candidates = [
+        Believed(
+            choices=entries[number].choices,
+            params=entries[number].params,
+            macs=entries[number].macs,
+            score=entries[number].score,
+            rungs=standing.rungs[number],
+            accuracy=float(standing.expected[number]),
+            deviation=float(standing.deviations[number]),
+        )
+        for number in order[:SHOWN]
+    ]
+    return Known(ended=standing.ended, certainty=standing.certainty, candidates=candidates)
+
+
+def _say(voice: Voice, entries: Sequence[Entry], standing: Standing) -> None:
+    best, count = standing.best, len(standing.arrived)
+    voice.say(
+        f"{'the ladder ends' if standing.ended else 'so far'}, candidates trained: {count}; "
+        f"the best of all networks is expected at {standing.expected[best]:.1%} "
+        f"± {standing.deviations[best]:.1%} on validation; none is {100 * REGRET:g} points better "
+        f"with a probability of {standing.certainty:.0%}"
+    )

@@ -1,0 +1,258 @@
+"""A run climbs the ladder; one that was stopped has an answer, and goes on to the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from small_run import RUN
+
+from hypernas import climbing
+from hypernas.choices import canonical, identity
+from hypernas.climbing import Known, climbed, part, widths
+from hypernas.config import check
+from hypernas.console import Voice
+from hypernas.errors import ConfigError, RunError
+from hypernas.files import read_json
+from hypernas.finalists import Picks
+from hypernas.jobs import Rescore, Train, TrainPart, Warm
+from hypernas.runs import Run
+from hypernas.training import Trainer
+from hypernas.workplace import Workplace
+
+CLIMBS = msgspec.structs.replace(
+    RUN,
+    strategy="ladder",
+    finalists=1,
+    seeds=2,
+    epochs=3,
+    best_epochs=0,
+    trials=24,
+    score_images=40,
+)
+QUIET = Voice(quiet=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hypernas.jobs.WARM_STEPS", 6)
+        patch.setattr("hypernas.posterior.DRAWS", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished_ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ladder") / "run"
+    Run.start(folder, CLIMBS, quiet=True).everything()
+    return folder
+
+
+@pytest.fixture
+def run(finished_ladder: Path, tmp_path: Path) -> Run:
+    shutil.copytree(finished_ladder, tmp_path / "run")
+    return Run.open(tmp_path / "run", quiet=True)
+
+
+def stop(monkeypatch: pytest.MonkeyPatch, run: Run, trainings: int) -> None:
+    """Begin to train anew, and stop after so many trainings."""
+    for name in ("picks.json", "ladder.json", "result.json", "export.json"):
+        (run.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(run.folder / "networks", ignore_errors=True)
+    shutil.rmtree(run.folder / "best", ignore_errors=True)
+    done, do = 0, Train.do
+
+    def limited(self: Train, place: Workplace, *rest: Any) -> Any:
+        nonlocal done
+        if done == trainings:
+            raise KeyboardInterrupt
+        done += 1
+        return do(self, place, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Train, "do", limited)
+        with pytest.raises(KeyboardInterrupt):
+            run.train()
+
+
+def test_who_climbed_how_far(run: Run) -> None:
+    result, wide = run.result, widths(run.place)
+    others = {identity(one.choices) for one in [*result.random, result.biggest]}
+
+    def with_file(name: str) -> set[str]:
+        return {path.parent.name for path in run.folder.glob(f"networks/*/{name}")}
+
+    assert wide.rungs == {"rescore": 18, "warm": 6, "part": 2}
+    for rung, name in (("rescore", "rescore.json"), ("warm", "warm.json")):
+        assert 0 < len(with_file(name) - others) <= wide.rungs[rung]
+    assert with_file("warm.json") <= with_file("rescore.json")
+    best, *left = result.finalists
+    assert len(best.seeds) == 2
+    assert [len(one.seeds) for one in left] in ([], [1], [2])
+    trained = {folder.parent.parent.name for folder in run.folder.glob("networks/*/*/result.json")}
+    assert trained == others | {identity(one.choices) for one in result.finalists}
+    assert result.unfinished == ""
+
+
+def test_what_is_believed_is_kept(run: Run) -> None:
+    known = read_json(run.folder / "ladder.json", Known)
+    assert known.ended
+    assert 0 <= known.certainty <= 1
+    expected = [one.accuracy for one in known.candidates]
+    assert expected == sorted(expected, reverse=True)
+    assert all(1 <= one.rungs <= 5 for one in known.candidates)
+
+
+def test_what_is_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (run.folder / "picks.json").read_bytes()
+    (run.folder / "picks.json").unlink()
+
+    def advance(self: Trainer, optimiser: object) -> None:
+        raise AssertionError("a step was done")
+
+    monkeypatch.setattr(Trainer, "advance", advance)
+    climbed(run.place, run.scored, QUIET)
+    assert (run.folder / "picks.json").read_bytes() == before
+    monkeypatch.setattr(climbing, "climb", advance)
+    climbed(run.place, run.scored, QUIET)  # what is kept is not climbed again
+
+
+def test_a_stopped_ladder_has_an_answer_and_goes_on_to_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run.result
+    stop(monkeypatch, run, 5)
+    again = Run.open(run.folder, quiet=True)
+    again.export()
+    assert (run.folder / "best" / "model.safetensors").exists()
+    picks = read_json(run.folder / "picks.json", Picks)
+    assert not picks.ended
+    assert "the run is not finished: 5 of" in again.result.unfinished
+    assert "the ladder may choose more" in again.result.unfinished
+    assert "The run is not finished: 5 of" in (run.folder / "report.html").read_text()
+    with pytest.raises(RunError, match="not trained yet"):
+        again.go_on(epochs=1)
+    last = Run.open(run.folder, quiet=True)
+    last.everything()
+    for one, other in zip(before.finalists, last.result.finalists, strict=True):
+        assert one.choices == other.choices
+        assert one.val_accuracy == other.val_accuracy
+    assert last.result.unfinished == ""
+
+
+def test_before_there_is_a_finalist_the_best_is_exported_and_the_rest_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(monkeypatch, run, 1)
+    again = Run.open(run.folder, quiet=True)
+    with pytest.raises(RunError, match=r"no .* is trained yet; run `hypernas train`"):
+        again.report()
+    again.export()
+    assert (run.folder / "best" / "model.safetensors").exists()
+    assert not (run.folder / "result.json").exists()
+
+
+def test_before_anything_is_trained_it_is_said_what_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(monkeypatch, run, 0)
+    with pytest.raises(RunError, match=r"none that is; run `hypernas train`") as refused:
+        Run.open(run.folder, quiet=True).export()
+    assert "\n" not in str(refused.value)
+
+
+def test_no_rung_below_the_top_looks_at_the_test_split(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object, **__: object) -> None:
+        raise AssertionError("the test split was looked at")
+
+    choices = run.scored[-1].choices
+    monkeypatch.setattr("hypernas.jobs.measure", measure)
+    Rescore(choices=choices).do(run.place)
+    Warm(choices=choices).do(run.place)
+    TrainPart(choices=choices, epochs=9, until=1).do(run.place)
+    with pytest.raises(AssertionError, match="test split"):
+        Train(choices=choices, seed=5, epochs=1).do(run.place)
+
+
+def test_a_score_on_all_images_is_another(run: Run) -> None:
+    scored = run.scored[0]
+    found = Rescore(choices=scored.choices).do(run.place)
+    place = run.place
+    few, many = place.generated.batches, place.generated_on_all.batches
+    assert sum(len(x) for x, _ in few) == 40
+    assert sum(len(x) for x, _ in many) == place.data.validation
+    assert found != scored.score
+    assert found == pytest.approx(scored.score, abs=0.2)
+
+
+def test_a_rung_that_says_nothing_new_is_left_out(run: Run) -> None:
+    place = run.place
+    place.plan = msgspec.structs.replace(place.plan, epochs=1)
+    assert "part" not in widths(place).rungs
+    assert [part(epochs) for epochs in (1, 2, 3, 9)] == [1, 1, 1, 3]
+    place.config = msgspec.structs.replace(place.config, score_images=10**6)
+    assert list(widths(place).rungs) == ["warm"]
+    place.plan = msgspec.structs.replace(place.plan, climbers=12)
+    assert (widths(place).full, widths(place).rungs["warm"]) == (12, 36)
+
+
+def test_no_more_than_the_field_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The draws of thousands of candidates would fill the memory."""
+    (run.folder / "picks.json").unlink()
+    monkeypatch.setattr(climbing, "FIELD", 8)
+    entered: list[int] = []
+    climb = climbing.climb
+
+    def count(entries: Any, *rest: Any, **options: Any) -> Any:
+        entered.append(sum(one.candidate for one in entries))
+        return climb(entries, *rest, **options)
+
+    monkeypatch.setattr(climbing, "climb", count)
+    climbed(run.place, run.scored, QUIET)
+    assert len(run.scored) > 18
+    assert entered == [18]  # the widest rung
+
+
+def test_more_random_networks_do_not_change_the_finalists(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_json(run.folder / "picks.json", Picks)
+    run.place.plan = msgspec.structs.replace(run.place.plan, sample=4)
+
+    def climb(*_: object, **__: object) -> None:
+        raise AssertionError("it climbed again")
+
+    monkeypatch.setattr(climbing, "climb", climb)
+    after = climbed(run.place, run.scored, QUIET)
+    assert after.of("search") == before.of("search")
+    assert len(after.of("random")) == 4
+    assert after.of("random")[0] == before.of("random")[0]
+
+
+def test_what_a_ladder_needs() -> None:
+    for changes in ({"score_by": "synflow"}, {"score_by": "training"}):
+        unfit = msgspec.structs.replace(CLIMBS, steps=None, **changes)
+        with pytest.raises(ConfigError, match="--strategy ladder climbs from generated weights"):
+            check(unfit)
+
+
+def test_a_random_network_that_is_a_candidate_enters_once(run: Run) -> None:
+    picks = read_json(run.folder / "picks.json", Picks)
+    field = run.scored[:3]
+    double = msgspec.structs.replace(picks.of("random")[0], choices=field[1].choices)
+    entries = climbing._entries(field, [double, *picks.of("biggest")], seeds=2)
+    assert [canonical(one.choices) for one in entries[:3]] == [
+        canonical(one.choices) for one in field
+    ]
+    assert [(one.candidate, one.seeds) for one in entries] == [
+        (True, 0),
+        (True, 2),
+        (True, 0),
+        (False, 2),
+    ]
