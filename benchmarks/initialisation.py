@@ -1,4 +1,4 @@
-"""What first weights are worth: epochs to a target accuracy from three starts.
+"""What first weights are worth: epochs to a target accuracy from four starts.
 
     python benchmarks/initialisation.py RUN [--networks 4] [--seeds 3] [--epochs 8] [--checks 4]
         [--shares 0.5 0.8 0.9 1.0] [--rate 1.0] [--work FOLDER]
@@ -7,12 +7,14 @@ RUN is a finished run. Networks of its space that it has not trained (half of th
 score, half drawn at random within its limits) are trained by its recipe from
 
 - ``ordinary``: the weights that their own constructors draw;
-- ``generated``: what the run's hypernetwork writes for them;
+- ``generated``: what the run's hypernetwork writes for them, as a training starts with it: weights
+  before norms are brought to the norm of the ordinary ones (:mod:`hypernas.scale_free`);
+- ``as written``: the same without that;
 - ``nearest``: the trained network of the run whose choices differ in the fewest places; tensors of
   the same name are copied as far as they overlap, channels from the first on, kernels from the
   middle, and the rest is ordinary.
 
-All three have the same batches in the same order. Before the first step batch norms get statistics
+All have the same batches in the same order. Before the first step batch norms get statistics
 over a few batches, so that there is an accuracy at 0 epochs. A target is a share of the way from
 guessing (1 / classes) to the validation accuracy with which the network ends from its ordinary
 weights (the mean over seeds). A network that does not get there counts as one check after the last,
@@ -41,12 +43,13 @@ from hypernas.finalists import RANDOM_DRAWS, Picks
 from hypernas.jobs import Train, read_weights
 from hypernas.randomness import derived_seed, rng
 from hypernas.runs import Run
+from hypernas.scale_free import at_own_scale
 from hypernas.searching import distinct, random_feasible, top
 from hypernas.training import Trainer, measure
 from hypernas.trust import interval_of_mean
 from hypernas.workplace import Workplace
 
-Start = Literal["ordinary", "generated", "nearest"]
+Start = Literal["ordinary", "generated", "as written", "nearest"]
 STATISTICS = 4
 """batches over which first statistics are taken"""
 
@@ -148,10 +151,12 @@ def started(place: Workplace, choices: Architecture, seed: int, start: Start) ->
     if start == "ordinary":
         return network
     state = network.state_dict()
-    if start == "generated":
+    if start in ("generated", "as written"):
+        candidate = place.candidates.of(choices)
         with torch.no_grad():
-            weights = place.hypernet([place.candidates.of(choices)])[0]
-        state |= {name: tensor.cpu() for name, tensor in weights.items()}
+            weights = place.hypernet([candidate])[0]
+        plain = {name: tensor.cpu() for name, tensor in weights.items()}
+        state |= plain if start == "as written" else at_own_scale(plain, state, candidate.graph)
     else:
         overlap(state, read_weights(place, nearest(place, choices)))
     network.load_state_dict(state)

@@ -17,6 +17,7 @@ from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.net2net import State, grown
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct, TrainedExit, Training
+from hypernas.scale_free import at_own_scale
 from hypernas.scoring import BLOCK, Score
 from hypernas.searching import ScoreBlocks
 from hypernas.training import Recipe, Trainer, measure, measure_exits
@@ -166,9 +167,10 @@ class Train(Struct, frozen=True, tag="train"):
         elif self.goes_on_from:
             load_weights(module, place, self.goes_on_from)
         elif recipe.start == "generated":
-            weights = place.hypernet([place.candidates.of(self.choices)])[0]
+            candidate, own = place.candidates.of(self.choices), module.state_dict()
+            weights = place.hypernet([candidate])[0]
             plain = {name: tensor.detach().cpu() for name, tensor in weights.items()}
-            module.load_state_dict(module.state_dict() | plain)
+            module.load_state_dict(own | at_own_scale(plain, own, candidate.graph))
         return module
 
 
