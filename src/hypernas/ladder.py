@@ -23,7 +23,7 @@ Entries and all numbers are positions in the list of entries. What is asked for 
 seeds of a finalist, a network that is a finalist and nothing chose) is asked for as a whole: a
 source that counts costs should count the difference.
 
-The rungs are, in this order, each a leave-out but the first and the last:
+The rungs, in this order; all but the first and the last may be left out:
 
 1. the score, which entries have: generated weights on a few images;
 2. ``rescore``: the same on all validation images;
