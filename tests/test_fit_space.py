@@ -11,6 +11,7 @@ import pytest
 from small_run import RUN
 
 from hypernas import cli
+from hypernas.asking import ScoredLine
 from hypernas.config import Config
 from hypernas.errors import ConfigError, SpaceError
 from hypernas.files import read_json, read_tensors
@@ -57,6 +58,20 @@ def test_fits_small_ones_and_scores_large_ones(larger: Path) -> None:
     assert {nodes(s.choices) for s in run.scored} == {4}
     assert {nodes(a.choices) for a in read_json(larger / "survey.json", Survey).drawn} == {4}
     assert {nodes(a.choices) for a in read_json(larger / "fit-survey.json", Survey).drawn} == {2}
+
+
+def test_larger_than_what_was_fitted_on_is_warned_about(larger: Path) -> None:
+    """Also where the space that is searched has larger ones."""
+    run = Run.open(larger, quiet=True)
+    most = max(a.params for a in run.place.fit_survey.drawn)
+    drawn = sorted(run.place.survey.drawn, key=lambda a: a.params)
+    assert drawn[0].params < most < drawn[-1].params
+    small, large = run.score([drawn[0].choices, drawn[-1].choices])
+    told = f"params {drawn[-1].params} is more than any drawn to fit on ({most})"
+    assert isinstance(small, ScoredLine)
+    assert isinstance(large, ScoredLine)
+    assert told in large.warnings
+    assert not any("params" in warning for warning in small.warnings)
 
 
 def test_the_folder_records_it(larger: Path) -> None:
