@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_run import programs
 
 from hypernas import cli
 
@@ -63,7 +64,8 @@ def images(tmp_path: Path) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with all steps done."""
     out = tmp_path_factory.mktemp("cli") / "run"
-    cli.main(["run", "digits", *TINY, "--out", str(out)])
+    with programs():
+        cli.main(["run", "digits", *TINY, "--out", str(out)])
     return out
 
 
@@ -83,7 +85,7 @@ class TestRefusals:
             (["digits", "--max-params", "10"], "smallest"),
             (["digits", "--max-macs", "1k"], "smallest"),
             (["digits", "--minutes", "-1"], "--minutes"),
-            (["digits", "--minutes", "0.01", "--set", "width=4", "cells=1"], "at least"),
+            (["digits", "--minutes", "0.01", "--set", "width=4", "cells=1", "nodes=2"], "at least"),
             (["digits", "--minutes", "1e12"], "--minutes"),
             (["digits", "--epochs", "0"], "--epochs"),
             (["digits", "--trials", "-3"], "--trials"),
