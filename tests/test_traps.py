@@ -56,10 +56,11 @@ GUARDS: dict[str, str] = {
     "a score that depends on the order of candidates": (
         "test_scoring.test_order_and_neighbours_do_not_matter "
         "test_scoring.test_calls_before_do_not_matter "
-        "test_proxies.test_a_value_depends_on_the_candidate_and_the_seed_alone"
+        "test_proxies.test_networks_that_draw_or_write_into_their_inputs_have_one_value"
     ),
     "a score that depends on the number of processes": (
-        "test_workers.test_two_processes_score_as_one_does"
+        "test_workers.test_two_processes_score_as_one_does "
+        "test_workers.test_answers_are_in_order_and_from_all_processes"
     ),
     "the test split touched before the end": (
         "test_traps.test_no_step_before_the_last_looks_at_the_test_split "
