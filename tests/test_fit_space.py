@@ -165,11 +165,11 @@ def test_cells_whose_own_networks_would_never_be_fitted_are_refused(
     small = {"nodes": 2, "width": 4}
     words = r"cells=2: hypernetwork 'ghn' would never fit .*--hypernet-set stacking=passed"
     with pytest.raises(ConfigError, match=words) as refused:
-        require_readable(surveyed(tmp_path, options={"cells": 4, **small}, **settings))
+        require_readable(surveyed(tmp_path, 12, options={"cells": 4, **small}, **settings))
     assert "\n" not in str(refused.value)
-    require_readable(surveyed(tmp_path, options={"cells": 1, **small}, **settings))
+    require_readable(surveyed(tmp_path, 12, options={"cells": 1, **small}, **settings))
     settings["hypernet_options"] = {"stacking": "passed"}
-    require_readable(surveyed(tmp_path, options={"cells": 4, **small}, **settings))
+    require_readable(surveyed(tmp_path, 12, options={"cells": 4, **small}, **settings))
 
 
 def test_smash_reads_other_depths_but_no_other_layout(tmp_path: Path) -> None:
