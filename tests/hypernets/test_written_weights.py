@@ -52,7 +52,7 @@ def strange(choose: Any, data: Signature) -> nn.Module:
 
 
 SPACES = {
-    "cell": Candidates(find("cell", {"width": 4, "cells": 3, "nodes": 3}), DATA),
+    "cell": Candidates(find("cell", {"width": 4, "cells": 2, "nodes": 3}), DATA),
     "nas-bench-201": Candidates(find("nas-bench-201", {"width": 4, "cells": 1}), DATA),
     "flat": Candidates(Space("flat", lambda c, d: _unmarked(c, d)), DATA),
     "strange": Candidates(Space("strange", strange), DATA),
