@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_run import RUN
+from small_run import RUN, programs
 from small_space import SIGNATURE, space
 
 from hypernas.candidate import Candidates
@@ -26,6 +26,13 @@ def one_thread() -> Iterator[None]:
         for module in ("warmup",):
             patch.setattr(f"hypernas.{module}.cores", lambda: 1)
         torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_programs() -> Iterator[None]:
+    """Export the source only, but where a test asks for more: programs take most of a small run."""
+    with programs(write=False):
         yield
 
 

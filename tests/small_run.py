@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hypernas import exporting
 from hypernas.config import Config
 
 RUN = Config(
@@ -19,3 +25,13 @@ RUN = Config(
     workers=1,
     survey=300,
 )
+
+WRITE_PROGRAMS = exporting._write_programs
+
+
+@contextmanager
+def programs(write: bool = True) -> Iterator[None]:
+    """While the block runs, exports hold ``model.pt2`` and ``model.onnx``, or else do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "_write_programs", WRITE_PROGRAMS if write else lambda *_: {})
+        yield

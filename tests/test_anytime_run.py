@@ -40,7 +40,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("anytime") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hypernas.survey.MOST_CHANGES", 20)
-        patch.setattr("hypernas.exporting.ONNX_PACKAGES", ("no such package",))  # it takes long
         Run.start(made, CONFIG, quiet=True).everything()
     return made
 

@@ -151,7 +151,7 @@ def test_larger_than_seen_is_warned_about(own_run: Run) -> None:
     small = [a for a in place.survey.drawn if a.params < largest.params]
     place.survey = msgspec.structs.replace(place.survey, drawn=small)
     line = msgspec.to_builtins(next(own_run.score([largest.choices])))
-    assert any("more than any drawn of the space" in warning for warning in line["warnings"])
+    assert any("more than any drawn to fit on" in warning for warning in line["warnings"])
 
 
 def test_module_that_cannot_be_read_is_said_on_its_line(

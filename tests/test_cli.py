@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_run import programs
 
 from hypernas import cli
 
@@ -63,7 +64,8 @@ def images(tmp_path: Path) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with all steps done."""
     out = tmp_path_factory.mktemp("cli") / "run"
-    cli.main(["run", "digits", *TINY, "--out", str(out)])
+    with programs():
+        cli.main(["run", "digits", *TINY, "--out", str(out)])
     return out
 
 
@@ -83,7 +85,7 @@ class TestRefusals:
             (["digits", "--max-params", "10"], "smallest"),
             (["digits", "--max-macs", "1k"], "smallest"),
             (["digits", "--minutes", "-1"], "--minutes"),
-            (["digits", "--minutes", "0.01", "--set", "width=4", "cells=1"], "at least"),
+            (["digits", "--minutes", "0.01", "--set", "width=4", "cells=1", "nodes=2"], "at least"),
             (["digits", "--minutes", "1e12"], "--minutes"),
             (["digits", "--epochs", "0"], "--epochs"),
             (["digits", "--trials", "-3"], "--trials"),
@@ -469,21 +471,23 @@ def test_help_needs_no_torch() -> None:
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    arguments = ["run", "digits", *TINY, "--steps", "100000", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(
+    arguments = ["run", "digits", *TINY, "--steps", "4000", "--out", str(tmp_path / "run")]
+    log, until = tmp_path / "run/fit/log.jsonl", time.monotonic() + 300  # starting may take long
+    with subprocess.Popen(
         [sys.executable, "-m", "hypernas", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         # a shell starts what runs in the background with SIGINT ignored, and children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "run" / "fit" / "log.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    ) as process:
+        try:
+            while not log.exists() and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == 2
     assert "goes on from there" in errors.splitlines()[-1]
     assert "Traceback" not in errors

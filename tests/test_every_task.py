@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_run import programs
 
 from hypernas.cli import main
 from hypernas.config import Config
@@ -61,7 +62,9 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         names = {"table": "wine", "pixels": "digit-scenes", "boxes": "digit-boxes"}
         data = names.get(request.param) or texts(folder / "places.jsonl")
         config = Config(data=data, space=space, options=options, **COUNTS)
-        yield Run.start(folder / "run", config, quiet=True).everything()
+        with programs():
+            run = Run.start(folder / "run", config, quiet=True).everything()
+        yield run
 
 
 def kind(run: Run) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_run import programs
 from small_space import SIGNATURE, OptionalInputs
 from torch import Tensor, nn
 
@@ -43,6 +45,12 @@ class TwoExits(nn.Module):
         early = self.exits[0](x.mean((2, 3)))
         x = torch.cat([x, x + self.edges["0-1"](x)], 1)
         return early, self.exits[1](self.drop(x.mean((2, 3)).view(x.shape[0], -1)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_form() -> Iterator[None]:
+    with programs():
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from small_run import RUN
 
 from hypernas import cli
+from hypernas.asking import ScoredLine
 from hypernas.config import Config
 from hypernas.draws import Draws
 from hypernas.errors import ConfigError, SpaceError
@@ -58,6 +59,20 @@ def test_fits_small_ones_and_scores_large_ones(larger: Path) -> None:
     assert {nodes(s.choices) for s in run.scored} == {4}
     assert {nodes(a.choices) for a in read_json(larger / "survey.json", Survey).drawn} == {4}
     assert {nodes(a.choices) for a in read_json(larger / "fit-survey.json", Survey).drawn} == {2}
+
+
+def test_larger_than_what_was_fitted_on_is_warned_about(larger: Path) -> None:
+    """Also where the space that is searched has larger ones."""
+    run = Run.open(larger, quiet=True)
+    most = max(a.params for a in run.place.fit_survey.drawn)
+    drawn = sorted(run.place.survey.drawn, key=lambda a: a.params)
+    assert drawn[0].params < most < drawn[-1].params
+    small, large = run.score([drawn[0].choices, drawn[-1].choices])
+    told = f"params {drawn[-1].params} is more than any drawn to fit on ({most})"
+    assert isinstance(small, ScoredLine)
+    assert isinstance(large, ScoredLine)
+    assert told in large.warnings
+    assert not any("params" in warning for warning in small.warnings)
 
 
 def test_the_folder_records_it(larger: Path) -> None:
@@ -151,11 +166,11 @@ def test_cells_whose_own_networks_would_never_be_fitted_are_refused(
     small = {"nodes": 2, "width": 4}
     words = r"cells=2: hypernetwork 'ghn' would never fit .*--hypernet-set stacking=passed"
     with pytest.raises(ConfigError, match=words) as refused:
-        require_readable(surveyed(tmp_path, options={"cells": 4, **small}, **settings))
+        require_readable(surveyed(tmp_path, 12, options={"cells": 4, **small}, **settings))
     assert "\n" not in str(refused.value)
-    require_readable(surveyed(tmp_path, options={"cells": 1, **small}, **settings))
+    require_readable(surveyed(tmp_path, 12, options={"cells": 1, **small}, **settings))
     settings["hypernet_options"] = {"stacking": "passed"}
-    require_readable(surveyed(tmp_path, options={"cells": 4, **small}, **settings))
+    require_readable(surveyed(tmp_path, 12, options={"cells": 4, **small}, **settings))
 
 
 def test_smash_reads_other_depths_but_no_other_layout(tmp_path: Path) -> None:

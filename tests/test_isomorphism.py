@@ -40,7 +40,7 @@ def test_one_digest_is_one_function(candidates: Candidates) -> None:
     x = torch.randn(3, 1, 4, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     found: dict[bytes, list[Tensor]] = defaultdict(list)
     sizes: dict[bytes, set[tuple[int, int]]] = defaultdict(set)
-    for cell in random.Random(0).sample(CELLS, 500):
+    for cell in random.Random(0).sample(CELLS, 300):
         choices = {f"edge{a}-{b}": name for (a, b), name in zip(EDGES, cell, strict=True)}
         candidate = candidates.of(choices)
         digest = network_digest(candidate.graph)
@@ -48,11 +48,11 @@ def test_one_digest_is_one_function(candidates: Candidates) -> None:
         sizes[digest].add((candidate.params, candidate.macs))
     assert all(len(of_one) == 1 for of_one in sizes.values())
     twice = [outputs for outputs in found.values() if len(outputs) > 1]
-    assert len(twice) > 30
+    assert len(twice) > 15
     for outputs in twice:
         for output in outputs[1:]:
             torch.testing.assert_close(output, outputs[0])
-    assert len(found) > 300
+    assert len(found) > 200
 
 
 def cell(candidates: Candidates, **edges: str) -> bytes:

@@ -102,7 +102,7 @@ def test_candidates_larger_than_seen_are_warned_about(
     largest = max(known.drawn, key=lambda a: a.params)
     warnings = small.warnings(candidates.of(largest.choices))
     most = max(a.params for a in small.drawn)
-    assert f"params {largest.params} is more than any drawn of the space ({most})" in warnings
+    assert f"params {largest.params} is more than any drawn to fit on ({most})" in warnings
     assert known.warnings(candidates.of(largest.choices)) == []
 
 

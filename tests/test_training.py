@@ -82,6 +82,17 @@ def test_stopped_training_goes_on_to_the_same_bits(
     assert found.seconds > 0
 
 
+def test_every_step_has_its_own_batch(tmp_path: Path) -> None:
+    made = trainer(tmp_path)
+    made.fit = batches(96)  # not augmented: the examples are others
+    seen: list[torch.Tensor] = []
+    made.module.register_forward_pre_hook(lambda _, given: seen.append(given[0].flatten()))
+    optimiser = made.optimiser()
+    for _ in range(5):
+        made.advance(optimiser)
+    assert len(torch.stack(seen).unique(dim=0)) == 5
+
+
 def test_seed_decides_the_training(tmp_path: Path) -> None:
     modules = []
     for number, seed in enumerate((0, 0, 1)):

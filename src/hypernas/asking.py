@@ -248,9 +248,8 @@ def _candidate(place: Workplace, choices: Architecture) -> Candidate | FailedLin
 
 
 def _line(place: Workplace, candidate: Candidate, reached: Score) -> ScoredLine:
-    untrained = place.hypernet.untrained(candidate) if place.config.fits else []
-    warnings = place.survey.warnings(candidate)
-    if untrained:
+    warnings = place.fit_survey.warnings(candidate) if place.config.fits else []
+    if untrained := place.hypernet.untrained(candidate) if place.config.fits else []:
         warnings.append(f"{len(untrained)} weights were never fitted, such as {untrained[0]}")
     return ScoredLine(
         choices=candidate.choices,

@@ -103,12 +103,12 @@ class Survey(Struct, frozen=True, dict=True):
         return dict(sorted(groups.items()))
 
     def warnings(self, candidate: Candidate) -> list[str]:
-        """Say where a candidate is larger than any that was drawn of the space."""
+        """Say where a candidate is larger than any that was drawn to fit on."""
         found = []
         for name in ("params", "macs"):
             size, most = getattr(candidate, name), max(getattr(a, name) for a in self.drawn)
             if size > most:
-                found.append(f"{name} {size} is more than any drawn of the space ({most})")
+                found.append(f"{name} {size} is more than any drawn to fit on ({most})")
         return found
 
 

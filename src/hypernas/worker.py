@@ -11,15 +11,18 @@ from pathlib import Path
 import torch
 
 from hypernas import jobs
-from hypernas.runs import Run
+from hypernas.config import Config
+from hypernas.files import read_json
 from hypernas.workers import serve
+from hypernas.workplace import Workplace
 
 
 def main() -> None:
     """Open the run folder and do the jobs of the standard input."""
     _end_with(os.getppid())
     torch.set_num_threads(1)
-    place = Run.open(Path(sys.argv[1])).place
+    folder = Path(sys.argv[1])
+    place = Workplace(folder, read_json(folder / "config.json", Config))
     # What libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

@@ -121,14 +121,14 @@ def test_shares_of_a_place_make_up_the_whole() -> None:
 
 def test_nothing_is_found_where_nothing_matters() -> None:
     wrong, marked = [], []
-    for seed in range(40):
+    for seed in range(24):
         found = explained(nothing, seed=seed, n=120)
         wrong.append(any(finding.effect.shown for finding in found.findings))
         shares = [s for spread in found.spreads for s in spread.shares]
         marked.append(any(share.differs != "same" for share in shares))
-    # 5 % of 40 are 2; more than 6 come once in 200 times where the promise is kept
-    assert sum(wrong) <= 6
-    assert sum(marked) <= 6
+    # 5 % of 24 are 1.2; more than 4 come once in 170 times where the promise is kept
+    assert sum(wrong) <= 4
+    assert sum(marked) <= 4
 
 
 def test_what_size_decides_is_not_shown_at_equal_size() -> None:

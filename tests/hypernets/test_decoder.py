@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import cache
 from types import SimpleNamespace
 from typing import cast
 
@@ -71,9 +72,9 @@ def looped(decoder: Pieces, about: Tensor, kind: str, shape: tuple[int, ...], ro
     """Write one tensor value by value; ``about`` is what is known of it, (H,)."""
     if len(shape) <= 1:
         values = []
+        piece = cache(lambda number: decoder.deeper(about + coordinate(decoder.rows, number)))
         for i in range(math.prod(shape)):
-            hidden = decoder.deeper(about + coordinate(decoder.rows, i // VECTOR))
-            values.append(hidden @ decoder.vector[:, i % VECTOR])
+            values.append(piece(i // VECTOR) @ decoder.vector[:, i % VECTOR])
         raw = torch.stack(values).reshape(shape)
         if role == "scale":
             return 2 * torch.sigmoid(raw / 2)
@@ -87,16 +88,18 @@ def looped(decoder: Pieces, about: Tensor, kind: str, shape: tuple[int, ...], ro
     if max(height, width) > SIDE:
         inputs, height, width = inputs * height * width, 1, 1
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
+
+    @cache
+    def block(row: int, column: int) -> Tensor:
+        places = coordinate(decoder.rows, row) + coordinate(decoder.columns, column)
+        return decoder.deeper(about + places)
+
     filters = []
     for o, i in itertools.product(range(outputs), range(inputs)):
-        row, column = (
-            coordinate(decoder.rows, o // BLOCK),
-            coordinate(decoder.columns, i // BLOCK),
-        )
         window = decoder.matrix[
             :, o % BLOCK, i % BLOCK, top : top + height, left : left + width
         ]  # fmt: skip
-        filters.append(torch.einsum("h,hyx->yx", decoder.deeper(about + row + column), window))
+        filters.append(torch.einsum("h,hyx->yx", block(o // BLOCK, i // BLOCK), window))
     return torch.stack(filters).reshape(shape) * fan_scale(kind, shape, role)
 
 

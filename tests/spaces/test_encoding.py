@@ -27,7 +27,7 @@ EVERYTHING = {k: v for k, v in LISTS.items() if k != "structures"} | {
     "persistent": 1,
 }
 SPACES: dict[str, tuple[int, dict[str, Any]]] = {
-    # how many are drawn, and options
+    # how many are drawn (a quarter of them in a quick test), and options
     "tiny": (250, {"preset": "tiny"}),
     "small": (40, {"preset": "small"}),
     "medium": (15, {"preset": "medium"}),
@@ -59,18 +59,19 @@ def blocks_of(choose: Chooser, settings: Settings) -> tuple[Architecture, list[B
     return choose.choices, blocks
 
 
+@pytest.mark.parametrize("part", [4, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SPACES)
-def test_a_decoded_map_is_the_architecture(name: str) -> None:
-    settings = settings_for(name)
+def test_a_decoded_map_is_the_architecture(name: str, part: int) -> None:
+    settings, count = settings_for(name), -(-SPACES[name][0] // part)
     maps, architectures = set(), set()
-    for seed in range(SPACES[name][0]):
+    for seed in range(count):
         choices, blocks = blocks_of(Draw(random.Random(seed)), settings)
         values = Encoding(settings, blocks).map().values
         assert decode(settings, values) == choices
         assert len(values) == layout_of(settings).channels
         maps.add(values.tobytes())
         architectures.add(canonical(choices))
-    assert len(maps) == len(architectures) > SPACES[name][0] / 2
+    assert len(maps) == len(architectures) > count / 2
 
 
 def test_enough_architectures_are_decoded() -> None:
@@ -82,14 +83,14 @@ def test_a_walk_stays_in_the_space(probability: float) -> None:
     settings, rng = settings_for("everything", blocks=2, depth=1), random.Random(0)
     choices, _ = blocks_of(Draw(rng), settings)
     met = {canonical(choices)}
-    for _ in range(500):
+    for _ in range(250):
         choices, _ = blocks_of(Perturb(choices, probability, rng), settings)
         again, blocks = blocks_of(Replay(choices), settings)
         assert again == choices
         met.add(canonical(choices))
         if len(met) % 10 == 0:
             assert decode(settings, Encoding(settings, blocks).map().values) == choices
-    assert len(met) > 250
+    assert len(met) > 125
 
 
 def test_trials_are_followed() -> None:

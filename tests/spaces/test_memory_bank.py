@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from banked_space import DATA, EVERYTHING, LISTS, SMALL, drawn, images
+from small_run import programs
 from small_space import SIGNATURE, batches
 from torch import nn
 
@@ -182,7 +183,8 @@ def varied() -> nn.Module:
 
 
 def test_export(tmp_path: Path) -> None:
-    made = export(varied(), torch.randn(2, *DATA.input_shape), tmp_path, about={})
+    with programs():
+        made = export(varied(), torch.randn(2, *DATA.input_shape), tmp_path, about={})
     for name in ("model.py", "model.pt2", "model.onnx"):
         assert made[name].startswith(("same outputs", "not written: install hypernas[onnx]")), made
     source = (tmp_path / "model.py").read_text()
