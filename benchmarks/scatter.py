@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hypernas.console import short
+
 WIDTH, HEIGHT, MARGIN = 520, 380, 56
 COLORS = ("#0072b2", "#8794a3", "#d55e00", "#009e73", "#cc79a7")
 """of curves, in their order; Okabe and Ito's"""
@@ -34,7 +36,7 @@ def curves(
     places = _place(x, MARGIN, WIDTH - 20), _place(np.array([low, high]), HEIGHT - MARGIN, 20)
     decades = range(int(np.floor(x.min())), int(np.ceil(x.max())) + 1)
     steps = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-    shown = {float(np.log10(s)): f"{s:,.0f}" for s in steps if x.min() <= np.log10(s) <= x.max()}
+    shown = {float(np.log10(s)): short(int(s)) for s in steps if x.min() <= np.log10(s) <= x.max()}
     parts = _frame(places, shown, {v: f"{v:g}" for v in _ticks(np.array([low, high]))})
     parts.append(
         f'<clipPath id="inside"><rect x="{MARGIN}" y="20" width="{WIDTH - 20 - MARGIN}" '
@@ -44,12 +46,12 @@ def curves(
         color = COLORS[number % len(COLORS)]
         points = zip(np.log10(across), up, strict=True)
         line = " ".join(f"{places[0](a):.1f},{places[1](b):.1f}" for a, b in points)
-        top = HEIGHT - MARGIN - 16 * (len(drawn) - number)
+        top = 42 + 16 * number
         parts.append(
             f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2" '
             'clip-path="url(#inside)"/>'
-            f'<path d="M{WIDTH - 190} {top - 4}h22" stroke="{color}" stroke-width="3"/>'
-            f'<text x="{WIDTH - 160}" y="{top}">{name}</text>'
+            f'<path d="M{MARGIN + 14} {top - 4}h22" stroke="{color}" stroke-width="3"/>'
+            f'<text x="{MARGIN + 44}" y="{top}">{name}</text>'
         )
     path.write_text("\n".join([*parts, *_titles(names)]) + "\n")
 
