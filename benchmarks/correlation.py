@@ -9,7 +9,8 @@ score by a hypernetwork fitted on the table's data and space (SIGNALS says how).
 with the test accuracy after training: Kendall's tau and Pearson's r, over all networks and over the
 better half, means over seeds with 95 % intervals from resampled networks and seeds; beside them
 those of size alone, and the cost. Fits are kept in ``--work``; a killed run goes on by the same
-command. Writes ``results/correlation_NAME.json`` and ``docs/NAME.svg`` (the first signal).
+command. Writes ``results/correlation_NAME.json`` (with ``--suffix`` another file beside it) and
+``docs/NAME.svg`` (the first signal).
 """
 
 from __future__ import annotations
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--teacher", help="a finished run, for the signal distilled")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--work", type=Path, default=Path("runs/correlation"))
+    parser.add_argument("--suffix", default="", help="of the results file of some signals alone")
     given = parser.parse_args()
     if "distilled" in given.signals and not given.teacher:
         parser.error("the signal distilled needs --teacher RUN")
@@ -158,7 +160,7 @@ def main() -> None:
     rows = bench.size_rows()
     for name in given.signals:
         rows += bench.sgd_rows() if name == "sgd" else bench.fit_rows(name)
-        write(Path(__file__), rows, suffix=given.table)
+        write(Path(__file__), rows, suffix=given.table + given.suffix)
 
 
 class Bench:
