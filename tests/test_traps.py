@@ -65,7 +65,7 @@ GUARDS: dict[str, str] = {
     "the test split touched before the end": (
         "test_traps.test_no_step_before_the_last_looks_at_the_test_split "
         "test_traps.test_the_test_split_decides_nothing "
-        "test_ladder.test_no_rung_below_the_top_looks_at_the_test_split "
+        "test_climbing.test_no_rung_below_the_top_looks_at_the_test_split "
         "test_jobs.test_training_is_done_once_and_the_test_split_measured_once"
     ),
     "another policy of norms in a column beside": (

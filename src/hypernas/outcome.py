@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ from torch import nn
 
 from hypernas import meter, tasks
 from hypernas.best import Best, trained
-from hypernas.choices import canonical
 from hypernas.comparing import standings
 from hypernas.config import Plan
-from hypernas.console import Update, Voice, chance, share, short
+from hypernas.console import Update, Voice, share, short
 from hypernas.early_exits import EarlyExits, asked, stops
 from hypernas.errors import RunError
 from hypernas.explaining import Explanation
@@ -38,7 +37,6 @@ from hypernas.results import (
 from hypernas.rivals import trust
 from hypernas.training import Recipe
 from hypernas.trust import verdict
-from hypernas.uncertainty import BETTER
 from hypernas.versions import installed
 from hypernas.workplace import MEASURE_BATCH, Workplace
 
@@ -236,11 +234,8 @@ def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> No
 def show(voice: Voice, result: Result, folder: Path) -> None:
     """Print the closing table, the verdict, and where everything lies."""
     word = tasks.of(result.data["task"]).short
-    told = result.compared.standings if result.compared else []
-    first = {canonical(stands.choices): chance(stands.over_first) for stands in told}
-    better = BETTER[1:] if told else ()
-    header = ("network", "params", "MACs", "score", *better, *(f"{s} {word}" for s in SHOWN))
-    rows = [_row(network, result.best, first) for network in all_networks(result)]
+    header = ("network", "params", "MACs", "score", *(f"{s} {word}" for s in SHOWN))
+    rows = [_row(network, result.best) for network in all_networks(result)]
     voice.table(f"networks trained for real (score: {ranked_by(result.search)})", header, rows)
     final = result.final
     voice.say(
@@ -262,8 +257,7 @@ def all_networks(result: Result) -> list[Network]:
     return [*result.finalists, *result.random, result.biggest]
 
 
-def _row(network: Network, best: Network, first: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a row; ``first`` says with which P a finalist is better than the first by score."""
+def _row(network: Network, best: Network) -> tuple[str, ...]:
     mark = " *" if network == best else ""
     test = f"{network.test_accuracy:.2%}" if network.test_accuracy is not None else "–"
     return (
@@ -271,7 +265,6 @@ def _row(network: Network, best: Network, first: Mapping[str, str]) -> tuple[str
         short(network.params),
         short(network.macs),
         f"{network.score:.3f}",
-        *([first.get(canonical(network.choices), "–")] if first else []),
         share(network.score_accuracy),
         f"{network.val_accuracy:.2%}",
         test,
