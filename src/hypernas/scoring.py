@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -88,14 +88,27 @@ class Scorer:
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate], *, block: int = BLOCK) -> list[Score]:
         """Return the score of each candidate, in order; ``block`` pass the hypernetwork at once."""
-        scores = []
+        return [self.judge(c, w) for c, w in self._written(candidates, block)]
+
+    @torch.no_grad()
+    def losses(self, candidates: Sequence[Candidate]) -> Tensor:
+        """Return what each candidate loses on each image, (candidates, images), for differences."""
+        found = []
+        for candidate, weights in self._written(candidates, BLOCK):
+            reached = self._reached(candidate, weights)
+            found.append(_weighted(reached, self._shares(candidate, reached)[0]))
+        return torch.stack(found)
+
+    def _written(
+        self, candidates: Sequence[Candidate], block: int
+    ) -> Iterator[tuple[Candidate, Weights]]:
+        """Yield the candidates with their generated weights."""
         for start in range(0, len(candidates), block):
             some = candidates[start : start + block]
             padded = [*some, *[some[-1]] * (block - len(some))]
             with evaluating(self.hypernet):
                 weights = self.hypernet(padded)
-            scores += [self.judge(c, w) for c, w in zip(some, weights, strict=False)]
-        return scores
+            yield from zip(some, weights, strict=False)
 
     def loss(self, candidate: Candidate, weights: Weights) -> Tensor:
         """Return the mean loss on the scoring images, with its gradient to the weights.
@@ -109,6 +122,14 @@ class Scorer:
     @torch.no_grad()
     def judge(self, candidate: Candidate, weights: Weights) -> Score:
         """Return the score of a candidate with given weights, generated or not."""
+        reached = self._reached(candidate, weights)
+        if not torch.isfinite(reached.losses).all():
+            # Generated weights that overflow are the worst there is, not an error of the user's.
+            return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+        return _score(reached, *self._shares(candidate, reached))
+
+    def _reached(self, candidate: Candidate, weights: Weights) -> Reached:
+        """Return what the exits of a candidate reach on each image."""
         candidate.module.eval()
         judged = []
         with self._normalised(candidate, weights):
@@ -119,15 +140,15 @@ class Scorer:
                     judged.append([self.task.judge(outputs, targets)])
                 else:
                     judged.append(judge_exits(self.task, outputs, targets))
-        reached = gathered(self.task, judged)
-        if not torch.isfinite(reached.losses).all():
-            # Generated weights that overflow are the worst there is, not an error of the user's.
-            return Score(score=WORST, interval=(WORST, WORST), score_accuracy=0.0)
+        return gathered(self.task, judged)
+
+    def _shares(self, candidate: Candidate, reached: Reached) -> tuple[list[float], list[Exit]]:
+        """Return how much each exit counts, and with budgets the curve that decides it."""
         if self.budgets is None:
-            return _score(reached, [1.0])
+            return [1.0], []
         curve = reached.curve([0, *candidate.exit_macs])
         macs, scores = [exit.macs for exit in curve], [exit.score for exit in curve]
-        return _score(reached, self.budgets.shares(macs, scores), curve)
+        return self.budgets.shares(macs, scores), curve
 
     def _normalised(
         self, candidate: Candidate, weights: Weights
@@ -148,9 +169,15 @@ def evaluating(module: nn.Module) -> Generator[None, None, None]:
         module.train(training)
 
 
-def _score(reached: Reached, shares: Sequence[float], curve: Sequence[Exit] = ()) -> Score:
+def _weighted(reached: Reached, shares: Sequence[float]) -> Tensor:
+    """Return the loss on each image of exits that are each counted by its share, (images,)."""
+    weights = torch.tensor(shares, dtype=torch.double, device=reached.losses.device)
+    return weights @ reached.losses
+
+
+def _score(reached: Reached, shares: Sequence[float], curve: Sequence[Exit]) -> Score:
     """Summarise what the exits reached, each counted by its share."""
-    losses = torch.tensor(shares, dtype=torch.double, device=reached.losses.device) @ reached.losses
+    losses = _weighted(reached, shares)
     mean = -losses.mean().item()
     spread = 1.96 * losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else -WORST
     return Score(
