@@ -3,6 +3,7 @@
 from hypernas.explaining.explanation import MOST_ROWS, TITLES, explain, in_words, is_shown, show
 from hypernas.explaining.record import Explanation
 from hypernas.explaining.sample import Sample, at_random, of_all, of_search, sample_of
+from hypernas.explaining.weighed import sections
 
 __all__ = [
     "MOST_ROWS",
@@ -16,5 +17,6 @@ __all__ = [
     "of_all",
     "of_search",
     "sample_of",
+    "sections",
     "show",
 ]

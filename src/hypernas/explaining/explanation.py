@@ -186,10 +186,7 @@ def show(voice: Voice, found: Explanation) -> None:
             voice.table(f"{title} ({count})", header, [_row(f) for f in shown[:MOST_ROWS]])
         elif asked:
             voice.say(f"{title}: none of {len(asked):,} is shown to matter")
-    if found.importance is not None:
-        weighed.show(voice, found.importance)
-    if found.savings is not None:
-        weighed.show_savings(voice, found.savings)
+    weighed.show(voice, found.importance, found.savings)
     for note in found.notes:
         voice.say(f"note: {note}")
 

@@ -75,10 +75,10 @@ def pooled_factors(architectures: Sequence[Architecture]) -> tuple[list[Factor],
             gone.setdefault("not in every architecture", []).append(name)
             continue
         factor = _pooled(_plain(name, [choices[name] for choices in architectures]))
-        if len(factor.levels) < 2:
-            gone.setdefault("answered alike by nearly all", []).append(name)
-        elif factor.levels[-1] == POOLED and factor.shares[-1] > 0.5:
+        if factor.levels[-1] == POOLED and factor.shares[-1] > 0.5:
             gone.setdefault("too many answers", []).append(name)
+        elif len(factor.levels) < 2 or factor.shares.max() > 1 - FEWEST / len(architectures):
+            gone.setdefault("answered alike by nearly all", []).append(name)
         else:
             found.append(factor)
     return found, [LeftOut(reason=reason, names=names) for reason, names in gone.items()]

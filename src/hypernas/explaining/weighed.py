@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from hypernas.console import Voice, short
 from hypernas.explaining.changes import cheapest
@@ -16,33 +17,50 @@ SHARES = (0.10, 0.25, 0.50)
 MOST_NAMES = 8
 """names in a sentence"""
 
-WEIGHTS = ("choice", "alone", "with its interactions")
-TOGETHER = ("two choices", "beyond each alone")
-STEPS = ("instead of", "score", "MACs", "score for 1 % of the median MACs")
-CHANGES = ("change", "MACs saved", "score")
-
 Row = tuple[str, ...]
 
 
-def show(voice: Voice, found: Importance) -> None:
-    """Print where the variance of scores comes from, and what dearer answers buy."""
-    voice.table(f"share of the variance of scores ({basis(found)})", WEIGHTS, weights(found))
-    if found.pairs:
-        voice.table("share of pairs, the largest", TOGETHER, pairs(found))
-    for sentence in sentences(found):
-        voice.say(sentence)
-    if found.steps:
-        voice.table("what dearer answers buy, all else equal", STEPS, steps(found))
+@dataclass(frozen=True)
+class Section:
+    """A table with what is said below it.
+
+    Attributes:
+        title, header, rows: of the table, which may be empty.
+        sentences: below it.
+    """
+
+    title: str
+    header: Row
+    rows: list[Row]
+    sentences: list[str]
 
 
-def show_savings(voice: Voice, found: Savings) -> None:
-    """Print what changes of one choice save, and the cheapest for some shares."""
-    best = changes(found)
-    if best:
-        title = f"fewer MACs by one change of {found.whose} ({short(found.macs)} MACs)"
-        voice.table(title, CHANGES, best)
-    for sentence in advice(found):
-        voice.say(sentence)
+def sections(importance: Importance | None, savings: Savings | None) -> list[Section]:
+    """Return what there is to say, in order."""
+    found = []
+    if importance is not None:
+        title = f"share of the variance of scores ({basis(importance)})"
+        header = ("choice", "alone", "with its interactions")
+        found.append(Section(title, header, weights(importance), sentences(importance)))
+        header = ("two choices", "share beyond each alone")
+        found.append(Section("pairs of choices, the largest", header, pairs(importance), []))
+        header = ("answer", "score", "MACs", "score for 1 % of the median MACs")
+        title = "what dearer answers buy, all else equal"
+        found.append(Section(title, header, steps(importance), []))
+    if savings is not None:
+        title = f"fewer MACs by one change of {savings.whose} ({short(savings.macs)} MACs)"
+        header = ("change", "MACs saved", "score")
+        found.append(Section(title, header, changes(savings), advice(savings)))
+    return [section for section in found if section.rows or section.sentences]
+
+
+def show(voice: Voice, importance: Importance | None, savings: Savings | None) -> None:
+    """Print what choices explain, what dearer answers buy, and what fewer MACs cost."""
+    for section in sections(importance, savings):
+        if section.rows:
+            voice.table(section.title, section.header, section.rows)
+        for sentence in section.sentences:
+            voice.say(sentence)
 
 
 def basis(found: Importance) -> str:
