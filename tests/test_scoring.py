@@ -69,12 +69,12 @@ def test_calls_before_do_not_matter(hypernet: Hypernet, twenty: list[Candidate])
 def test_losses_are_those_that_scores_are_the_mean_of(
     hypernet: Hypernet, twenty: list[Candidate]
 ) -> None:
-    score = scorer(hypernet, images=40)
+    score = scorer(hypernet)
     losses = score.losses(twenty)
-    assert losses.shape == (len(twenty), 40)
+    assert losses.shape == (len(twenty), 64)
     for one, own in zip(score(twenty), losses, strict=True):
         assert one.score == pytest.approx(-own.mean().item(), abs=1e-6)
-        spread = 1.96 * own.std().item() / math.sqrt(40)
+        spread = 1.96 * own.std().item() / math.sqrt(64)
         assert one.interval[1] - one.score == pytest.approx(spread, rel=1e-4)
 
 

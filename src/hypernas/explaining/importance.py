@@ -23,6 +23,9 @@ from hypernas.scoring import WORST
 LITTLE = 0.01
 """share of the variance below which the images may leave open whether a choice has an effect"""
 
+PAID = 0.01
+"""share of the median MACs below which nothing is paid for an answer; it would be divided by"""
+
 
 def importance_of(scored: Sequence[Scored]) -> tuple[Importance | None, list[str]]:
     """Return where the variance of scores comes from, and what cannot be told."""
@@ -117,8 +120,8 @@ def _steps(found: Table | Model, median: float) -> list[Step]:
     for number, factor in enumerate(found.factors):
         for before, after in _compared(found, number, factor):
             macs = found.cost(number, before, after)
-            if macs < 0.001 * median:
-                continue  # nothing is paid for it
+            if macs < PAID * median:
+                continue
             gain = found.change(number, before, after)
             steps.append(
                 Step(
@@ -133,7 +136,8 @@ def _steps(found: Table | Model, median: float) -> list[Step]:
                     per_percent=_scaled(gain, 0.01 * median / macs),
                 )
             )
-    return sorted(steps, key=lambda one: (-one.per_percent.value, one.name, one.after))
+    # by what they buy at least: an estimate of much for next to nothing comes late
+    return sorted(steps, key=lambda one: (-one.per_percent.low, one.name, one.after))
 
 
 def _compared(found: Table | Model, number: int, factor: Factor) -> list[tuple[int, int]]:

@@ -129,7 +129,7 @@ class Importance(Struct, frozen=True):
     """share of three and more choices together; of an estimate also of what is left out"""
     left_out: list[LeftOut]
     steps: list[Step]
-    """what buys most per MAC first"""
+    """what buys most per MAC, at the lower end of the interval, first"""
 
 
 class Change(Struct, frozen=True):
