@@ -93,16 +93,16 @@ def worth(choices: dict[str, Any]) -> float:
 
 
 def test_dearer_answers_are_compared_with_the_cheapest_and_numbers_with_the_next() -> None:
-    found = known(every(worth, op=("wide", "skip", "conv"), width=(8, 32, 16)))
+    found = known(every(worth, op=("wide", "skip", "conv"), width=(80, 320, 160)))
     steps = {(one.name, one.before, one.after): one for one in found.steps}
     expected = {
         ("op", "skip", "conv"): (2.0, 300),
         ("op", "skip", "wide"): (1.0, 900),
-        ("width", "8", "16"): (0.8, 8),
-        ("width", "16", "32"): (1.6, 16),
+        ("width", "80", "160"): (8.0, 80),
+        ("width", "160", "320"): (16.0, 160),
     }
     assert set(steps) == set(expected)
-    median = 1316
+    median = 1460
     for key, (score, macs) in expected.items():
         step = steps[key]
         assert (step.score.value, step.macs) == pytest.approx((score, macs))
@@ -115,8 +115,13 @@ def test_dearer_answers_are_compared_with_the_cheapest_and_numbers_with_the_next
     )
 
 
+def test_next_to_nothing_is_no_price() -> None:
+    found = known(every(worth, op=("skip", "conv"), width=(8, 16)))
+    assert [one.name for one in found.steps] == ["op"]
+
+
 def test_worse_for_more_macs_has_the_other_sign() -> None:
-    found = known(every(lambda c: -worth(c), op=("skip", "conv", "wide"), width=(8, 16)))
+    found = known(every(lambda c: -worth(c), op=("skip", "conv", "wide"), width=(80, 160)))
     assert all(one.score.value < 0 < one.macs and one.better == 0 for one in found.steps)
 
 
