@@ -18,7 +18,7 @@ from hypernas.results import Scored
 
 SPACE: dict[str, Any] = {
     "op": ("skip", "conv", "wide"),
-    "width": (8, 16, 32),
+    "width": (80, 160, 320),
     "norm": ("batch", "group"),
     "place": ("left", "middle", "right", "none"),
     "idle": ("yes", "no", "perhaps"),

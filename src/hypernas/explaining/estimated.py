@@ -9,7 +9,7 @@ nothing. All are drawn by Gibbs sampling.
 
 Intervals reach as far as those of the posterior and of the jackknife over groups of candidates,
 whichever is wider. Posterior ones alone trust in a normal rest, and scores have long tails: on the
-published table of nas-bench-macro they held 77 of 100 total shares, both together 93 to 99.
+published table of nas-bench-macro they held the shares of choices in 86 of 100 cases, both in 94.
 
 Legend: n candidates, p coefficients, M draws, G groups.
 """

@@ -48,8 +48,8 @@ def importance_of(scored: Sequence[Scored]) -> tuple[Importance | None, list[str
     if len(kept) < LEAST:
         return None, [
             *notes,
-            f"{len(kept)} candidates are too few to estimate how much each choice explains "
-            f"({LEAST} at least); --random 300 scores more",
+            f"{len(kept)} candidates are too few to estimate how much each choice explains, which "
+            f"takes {LEAST}",
         ]
     factors, left_out = pooled_factors(architectures)
     if not factors:
