@@ -67,6 +67,18 @@ def test_calls_before_do_not_matter(hypernet: Hypernet, twenty: list[Candidate])
     assert score([anew.of(candidate.choices) for candidate in twenty[:5]]) == first
 
 
+def test_losses_are_those_that_scores_are_the_mean_of(
+    hypernet: Hypernet, twenty: list[Candidate]
+) -> None:
+    score = scorer(hypernet)
+    for candidate, one in zip(twenty[:5], score(twenty[:5]), strict=True):
+        own = score.losses(candidate)
+        assert own.shape == (64,)
+        assert one.score == pytest.approx(-own.mean().item(), abs=1e-5)
+        spread = 1.96 * own.std().item() / math.sqrt(64)
+        assert one.interval[1] - one.score == pytest.approx(spread, rel=1e-4)
+
+
 def test_seed_decides_the_images(hypernet: Hypernet, twenty: list[Candidate]) -> None:
     assert scorer(hypernet, images=32)(twenty[:1]) != scorer(hypernet, images=32, seed=1)(
         twenty[:1]

@@ -96,11 +96,14 @@ class Answers:
         """Yield a line for each architecture, in order: its score, or what is wrong with it."""
         return asking.score(self.place, architectures)
 
-    def explain(self, *, random: int | None = None, out: str | Path | None = None) -> Explanation:
-        """Say what good candidates have in common, and write it to ``explain.json``.
+    def explain(
+        self, *, random: int | None = None, every: bool = False, out: str | Path | None = None
+    ) -> Explanation:
+        """Say what scores depend on, and write it to ``explain.json``.
 
         Args:
             random: look at as many random candidates in place of those of the search.
+            every: look at every candidate of a small space.
             out: file for it in place of ``explain.json``; its picture lies beside.
 
         Raises:
@@ -108,11 +111,7 @@ class Answers:
         """
         path = self.folder / "explain.json" if out is None else parse_file(str(out))
         with owned(self.folder):
-            if random is None:
-                sample = explaining.of_search(self.place, self.scored)
-            else:
-                study = self._study("explain")
-                sample = explaining.at_random(self.place, study, random, self.voice)
+            sample = explaining.sample_of(self.place, self._study, self.voice, random, every)
             found = explaining.explain(self.place, sample, self.voice)
             outcome.write_explanation(found, path)
             if out is None and (self.folder / "result.json").exists():

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from hypernas.asked import GroundTruth, SpaceCheck
@@ -256,19 +257,25 @@ def score(
 
 
 def explain(
-    folder: Folder, *, random: int | None = None, out: OutFile | None = None, quiet: bool = False
+    folder: Folder,
+    *,
+    random: int | None = None,
+    every: Annotated[bool, tyro.conf.arg(name="all")] = False,
+    out: OutFile | None = None,
+    quiet: bool = False,
 ) -> None:
-    """Say what good candidates have in common: choices, motifs, the mean cell of the top 5 %.
+    """Say what scores depend on: choices, pairs, motifs; what MACs buy, and how to save some.
 
     Writes explain.json and explain.svg, and a section of report.html where there is one.
 
     Args:
         folder: the run folder.
         random: look at as many random candidates, scored for it, in place of those of the search.
+        every: look at every candidate of a small space, scored for it.
         out: file for the explanation, with its picture beside; by default explain.json of the run.
         quiet: print nothing.
     """
-    _open(folder, quiet).explain(random=random, out=out)
+    _open(folder, quiet).explain(random=random, every=every, out=out)
 
 
 def _give(lines: Iterable[str], out: Path | None) -> None:

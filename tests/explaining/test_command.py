@@ -7,14 +7,19 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from known_laws import known
+from small_space import SIGNATURE, six
 
+from hypernas.candidate import Candidate, Candidates
+from hypernas.choices import canonical
 from hypernas.cli import main
 from hypernas.errors import ConfigError, RunError
-from hypernas.explaining import Explanation, at_random, of_search
+from hypernas.explaining import Explanation, at_random, of_all, of_search
 from hypernas.files import read_json
 from hypernas.results import Scored
 from hypernas.runs import Run
-from hypernas.scoring import Scorer
+from hypernas.scoring import Score, Scorer
+from hypernas.spaces import Space
 from hypernas.study import Study
 
 
@@ -31,6 +36,11 @@ def test_explanation_picture_and_report(
     found = read_json(own_run.folder / "explain.json", Explanation)
     assert (found.candidates, found.best) == (40, 2)
     assert found.cell is not None
+    assert found.importance is None
+    assert "40 candidates are too few to estimate how much each choice explains" in told
+    assert found.savings is not None
+    assert "fewer MACs by one change of the winner" in told
+    assert "to save 50% of the MACs" in told
     ElementTree.fromstring((own_run.folder / "explain.svg").read_text())
     assert "What good candidates have in common" in (own_run.folder / "report.html").read_text()
     assert (own_run.folder / "result.json").read_bytes() == result
@@ -97,6 +107,42 @@ def test_limits_of_the_run_hold_for_random_candidates(finished_run: Run, tmp_pat
     none = Study(tmp_path / "study", "none", ["maximize"])
     with pytest.raises(ConfigError, match="none of 150 random architectures meets the limits"):
         at_random(place, none, 3, finished_run.voice)
+
+
+def test_all_of_a_small_space(finished_run: Run, tmp_path: Path) -> None:
+    place, blocks = finished_run.place, []
+
+    def score(candidates: list[Candidate], *, block: int) -> list[Score]:
+        blocks.append(len(candidates))
+        made = [float(one.choices["width"]) + one.choices["bias"] for one in candidates]
+        return [Score(score=x, interval=(x, x), score_accuracy=0.5) for x in made]
+
+    place.__dict__ |= {"candidates": Candidates(Space("six", six), SIGNATURE), "score": score}
+    study = Study(tmp_path / "study", "all", ["maximize"])
+    sample = of_all(place, study, finished_run.voice)
+    assert sample.source == "all architectures of the space"
+    assert len({canonical(one.choices) for one in sample.scored}) == len(sample.scored) == 6
+    found = known(sample.scored)
+    assert found.exact
+    assert {one.name: one.alone.value for one in found.choices} == {
+        "width": pytest.approx(8 / 11),
+        "bias": pytest.approx(3 / 11),
+    }
+    assert of_all(place, study, finished_run.voice).scored == sample.scored
+    assert blocks == [6]  # they are scored once
+    params = sorted(one.params for one in sample.scored)
+    place.config = msgspec.structs.replace(place.config, max_params=params[2])
+    within = of_all(place, Study(tmp_path / "study", "some", ["maximize"]), finished_run.voice)
+    assert [one.params for one in within.scored] == [p for p in params if p <= params[2]]
+    assert within.source == "all within the limits, of 6 architectures of the space"
+    place.config = msgspec.structs.replace(place.config, max_params=1)
+    with pytest.raises(ConfigError, match="none of all 6 architectures meets the limits"):
+        of_all(place, Study(tmp_path / "study", "none", ["maximize"]), finished_run.voice)
+
+
+def test_all_and_random_exclude_each_other(finished_run: Run) -> None:
+    with pytest.raises(ConfigError, match="--random 20 and --all exclude each other"):
+        finished_run.explain(random=20, every=True)
 
 
 def test_related_candidates_are_said_to_be(finished_run: Run) -> None:

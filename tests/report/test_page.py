@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from known_laws import every, known
 
 from hypernas.errors import RunError
+from hypernas.explaining.record import Change, Savings
 from hypernas.report import write_report
 from hypernas.report.charts import (
     MOST_POINTS,
@@ -22,6 +24,7 @@ from hypernas.report.charts import (
     visible_floor,
 )
 from hypernas.report.page import render
+from hypernas.results import Estimate
 
 from .conftest import Demo, demo, point
 from .test_mean_cell import explained
@@ -228,3 +231,51 @@ def test_explanation_has_a_section(finished: Demo):
     assert "edge0-3 = nor_conv_3x3" in page.text
     assert "An effect below" in page.text  # what cannot be told
     assert page.loaded == ["data:,"]
+
+
+def test_weights_of_choices_and_savings_are_shown(finished: Demo):
+    op = every(lambda c: 2.0 * (c["op"] == "wide"), op=("skip", "wide"), idle=("yes", "no"))
+    gain = Estimate(value=-0.25, low=-0.3, high=-0.2)
+    change = Change(
+        name="op",
+        before="wide",
+        after="<skip>",
+        choices={},
+        params=1,
+        macs=1000,
+        saved=0.4,
+        score=gain,
+        best=True,
+    )
+    explanation = msgspec.structs.replace(
+        explained(),
+        importance=known(op),
+        savings=Savings(
+            whose="the winner",
+            choices={},
+            macs=1900,
+            score=-1.0,
+            possible=2,
+            tried=2,
+            changes=[change],
+        ),
+    )
+    page = Page(
+        render(
+            finished.result,
+            finished.scored,
+            finished.best.graph,
+            title="A run",
+            explanation=explanation,
+        )
+    )
+    for words in (
+        "Share of the variance of scores (exact: all 4 architectures)",
+        "Never matters: idle (no score depends on it).",
+        "op: wide instead of skip",
+        "Fewer MACs by one change of the winner",
+        "op from wide to <skip>",
+        "To save 25% of the MACs: op from wide to <skip> (saves 40%), score −0.250",
+        "To save 50% of the MACs: no single change does.",
+    ):
+        assert words in page.text

@@ -1,8 +1,9 @@
-"""What good candidates of a run have in common: choices, motifs, and the mean cell."""
+"""What the scores of a run depend on: choices, pairs, motifs; what MACs buy; the mean cell."""
 
 from hypernas.explaining.explanation import MOST_ROWS, TITLES, explain, in_words, is_shown, show
 from hypernas.explaining.record import Explanation
-from hypernas.explaining.sample import Sample, at_random, of_search
+from hypernas.explaining.sample import Sample, at_random, of_all, of_search, sample_of
+from hypernas.explaining.weighed import sections
 
 __all__ = [
     "MOST_ROWS",
@@ -13,6 +14,9 @@ __all__ = [
     "explain",
     "in_words",
     "is_shown",
+    "of_all",
     "of_search",
+    "sample_of",
+    "sections",
     "show",
 ]

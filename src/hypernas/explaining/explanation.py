@@ -13,8 +13,11 @@ import msgspec
 import numpy as np
 
 from hypernas.console import Voice
+from hypernas.explaining import weighed
+from hypernas.explaining.changes import savings_of
 from hypernas.explaining.effects import FEWEST, Effect, effect, smallest_found, stand
 from hypernas.explaining.frequencies import mean_cell, spreads
+from hypernas.explaining.importance import importance_of
 from hypernas.explaining.motifs import figures
 from hypernas.explaining.questions import (
     Kind,
@@ -26,7 +29,7 @@ from hypernas.explaining.questions import (
 )
 from hypernas.explaining.record import Explanation, Finding
 from hypernas.explaining.sample import Sample
-from hypernas.results import Scored
+from hypernas.results import Limits, Scored
 from hypernas.spaces.wiring import Wiring
 from hypernas.workplace import Workplace
 
@@ -60,13 +63,25 @@ def explain(place: Workplace, sample: Sample, voice: Voice) -> Explanation:
             graphs.append(figures(place.candidates.of(one.choices)))
             update(number, len(scored), "graphs read")
     wirings = [place.space.wiring(one.choices) for one in scored]
-    return explanation(sample, graphs, [wiring for wiring in wirings if wiring is not None])
+    found = explanation(sample, graphs, [wiring for wiring in wirings if wiring is not None])
+    importance, untold = importance_of(scored)
+    if importance is not None and not importance.exact and place.config.limits != Limits():
+        untold.append(
+            "within limits choices depend on each other, and the shares of the variance are those "
+            "of choices that do not"
+        )
+    return msgspec.structs.replace(
+        found,
+        importance=importance,
+        savings=savings_of(place, scored) if place.config.fits else None,
+        notes=[*found.notes, *untold],
+    )
 
 
 def explanation(
     sample: Sample, graphs: Sequence[Mapping[str, float]], wirings: Sequence[Wiring]
 ) -> Explanation:
-    """Return what scored candidates tell.
+    """Return what scored candidates have in common.
 
     Args:
         sample: the candidates.
@@ -171,6 +186,7 @@ def show(voice: Voice, found: Explanation) -> None:
             voice.table(f"{title} ({count})", header, [_row(f) for f in shown[:MOST_ROWS]])
         elif asked:
             voice.say(f"{title}: none of {len(asked):,} is shown to matter")
+    weighed.show(voice, found.importance, found.savings)
     for note in found.notes:
         voice.say(f"note: {note}")
 

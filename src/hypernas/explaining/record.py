@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from hypernas.explaining.effects import Effect
 from hypernas.explaining.questions import Kind
-from hypernas.results import Struct
+from hypernas.results import Estimate, Struct
 
 Mark = Literal["more", "less", "same"]
 
@@ -67,6 +67,105 @@ class MeanCell(Struct, frozen=True):
     """of the values that an operation makes, by their position in ``values``"""
 
 
+class LeftOut(Struct, frozen=True):
+    """Choices of which an analysis of variance cannot tell."""
+
+    reason: str
+    names: list[str]
+
+
+class Weight(Struct, frozen=True):
+    """How much of the variance of scores a choice explains."""
+
+    name: str
+    alone: Estimate
+    """share of the variance, 0 to 1, by itself"""
+    total: Estimate
+    """share with everything that it takes part in; of an estimate with its pairs"""
+    silent: str
+    """in which way it does not matter, in words; empty of one that does"""
+
+
+class Together(Struct, frozen=True):
+    """How much of the variance of scores two choices explain beyond each by itself."""
+
+    names: tuple[str, str]
+    share: Estimate
+
+
+class Step(Struct, frozen=True):
+    """What a dearer answer to a decision buys, all else equal, on average."""
+
+    name: str
+    before: str
+    after: str
+    score: Estimate
+    """change of the score"""
+    better: float | None
+    """share of the architectures that score higher after it; None of an estimate"""
+    macs: float
+    """change of the MACs, above 0"""
+    macs_share: float
+    """the same as a share of the candidates' median"""
+    per_million: Estimate
+    """change of the score for a million MACs"""
+    per_percent: Estimate
+    """the same for a hundredth of the candidates' median"""
+
+
+class Importance(Struct, frozen=True):
+    """Where the variance of scores comes from: functional analysis of variance."""
+
+    exact: bool
+    """whether every architecture of the space is scored; else all is estimated from a sample"""
+    candidates: int
+    deviation: float
+    """standard deviation of the scores"""
+    choices: list[Weight]
+    """largest total first"""
+    pairs: list[Together]
+    """largest first"""
+    rest: Estimate
+    """share of three and more choices together; of an estimate also of what is left out"""
+    left_out: list[LeftOut]
+    steps: list[Step]
+    """what buys most per MAC, at the lower end of the interval, first"""
+
+
+class Change(Struct, frozen=True):
+    """A network that differs from another in one choice, and saves MACs."""
+
+    name: str
+    before: str
+    after: str
+    choices: dict[str, Any]
+    """of the changed network"""
+    params: int
+    macs: int
+    saved: float
+    """share of the MACs, 0 to 1"""
+    score: Estimate
+    """change of the score; the interval is over validation images, the same ones for both"""
+    best: bool
+    """whether no other change saves as many MACs at a higher score"""
+
+
+class Savings(Struct, frozen=True):
+    """What a network gives up for fewer MACs, choice by choice."""
+
+    whose: str
+    """which network it is, in words"""
+    choices: dict[str, Any]
+    macs: int
+    score: float
+    possible: int
+    """how many changes of one choice there are"""
+    tried: int
+    """how many of them were looked at"""
+    changes: list[Change]
+    """those that save MACs, the least first"""
+
+
 class Explanation(Struct, frozen=True):
     """What good candidates of a run have in common."""
 
@@ -88,3 +187,7 @@ class Explanation(Struct, frozen=True):
     """for spaces that say how their cell is wired"""
     notes: list[str]
     """what these candidates cannot tell"""
+    importance: Importance | None = None
+    """None of too few candidates"""
+    savings: Savings | None = None
+    """None where networks are not scored by generated weights"""

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from hypernas.choices import canonical
 from hypernas.console import chance
-from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown
+from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown, sections
 from hypernas.files import write_text
 from hypernas.graph import Graph
 from hypernas.report import charts, exits, formats
@@ -195,13 +195,14 @@ def _differences(verdict: Verdict) -> list[dict[str, Any]]:
 
 
 def _common(found: Explanation) -> dict[str, Any]:
-    """Return what the page shows of an explanation: its picture, and the findings by kind."""
+    """Return what the page shows of an explanation: picture, findings by kind, and tables."""
     groups = []
     for kind, title in TITLES.items():
         asked = [finding for finding in found.findings if finding.kind == kind]
         shown = [finding for finding in asked if is_shown(finding)]
         groups.append((title, len(asked), len(shown), shown[:MOST_ROWS]))
-    return {"drawing": draw_mean(found), "groups": groups}
+    weighed = sections(found.importance, found.savings)
+    return {"drawing": draw_mean(found), "groups": groups, "weighed": weighed}
 
 
 def _below(scored: Sequence[Scored]) -> int:
