@@ -20,6 +20,7 @@ from hypernas.console import Voice
 from hypernas.errors import ConfigError, HypernasError, RunError
 from hypernas.ground_truth import Table, make, place_of, read, sees_inputs
 from hypernas.isomorphism import network_digest
+from hypernas.spaces import find
 
 ASKED = GroundTruth(
     space="nas-bench-201",
@@ -50,6 +51,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def table(path: Path) -> Table:
     return read(path)
+
+
+def test_a_table_of_a_space_with_ease_is_a_place(table: Table, tmp_path: Path) -> None:
+    """A table holds all options of its space, also the one that nobody may set."""
+    options = find("memory-bank", {"preset": "tiny"}).options
+    assert "ease" in options
+    setting = msgspec.structs.replace(table.setting, space="memory-bank", options=options)
+    assert place_of(setting, tmp_path).space.options == options
 
 
 def test_what_a_table_holds(table: Table, path: Path) -> None:

@@ -164,7 +164,8 @@ def place_of(setting: Setting, folder: Path, **changes: Any) -> Workplace:
         "image_size": setting.image_size,
         "examples": setting.examples,
         "space": setting.space,
-        "options": setting.options,
+        # which nobody may set: it is 1 but while fitting
+        "options": {name: value for name, value in setting.options.items() if name != "ease"},
         "train_batch": recipe.batch,
         "train_rate": recipe.rate,
         "precision": recipe.precision,
