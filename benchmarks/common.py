@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def write(script: Path, rows: list[Row], *, suffix: str = "") -> None:
     result = {
         "machine": f"{processor()}, {cores()} cores, {platform.system()}",
         "commit": commit(),
-        "command": " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]]),
+        "command": shlex.join(["python", f"benchmarks/{script.name}", *sys.argv[1:]]),
         "rows": rows,
     }
     path = script.parent / "results" / f"{name}.json"

@@ -75,6 +75,19 @@ SIGNALS: dict[str, tuple[dict[str, Any], str]] = {
         for scheme in ("forward-backward", "synchronous")
     },
     **{
+        f"{name}={value}": ({"hypernet": "ghn", "hypernet_options": {name: value}}, note)
+        for name, value, note in (
+            ("aggregation", "mean", "of the messages"),
+            ("aggregation", "max", "of the messages"),
+            ("update", "lstm", "cell that updates a state"),
+            ("update", "plain", "the tanh of a sum updates a state"),
+            ("state", 16, "numbers in a state"),
+            ("state", 64, "numbers in a state"),
+            ("depth", 3, "layers of the MLP that writes weights"),
+            ("mlp", "kind", "an MLP for each kind of operation"),
+        )
+    },
+    **{
         f"{nodes} nodes": (
             {"hypernet": "ghn", "fit_options": {"nodes": nodes}},
             "in the cells that the hypernetwork is trained on",

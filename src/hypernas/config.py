@@ -136,7 +136,8 @@ class Config(Struct, frozen=True):
     train_rate: float = 0.1
     """highest learning rate of real training (SGD)"""
     start: Literal["scratch", "generated"] = "scratch"
-    """first weights of real training: the network's own, or the hypernetwork's"""
+    """first weights of real training: the network's own, or the hypernetwork's, of which those
+    before norms are brought to the scale of the network's own"""
     flip: bool | None = None
     """mirror training images at random; by default yes for photographs, no for digits"""
     crop: int | None = None

@@ -66,7 +66,8 @@ def initialise(
     fitted for keep what they hold and are listed. The row of an embedding that stands for padding
     keeps what it holds too: no gradient would ever change it. Buffers are not touched: running
     statistics of batch norms do not fit the new weights before some batches went through in
-    training mode.
+    training mode. Weights before norms are not brought to an ordinary scale, as trainings of a run
+    do (:mod:`hypernas.scale_free`).
 
     Args:
         module: any module, see :func:`hypernas.graph_of`.

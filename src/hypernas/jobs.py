@@ -221,7 +221,7 @@ class Rescore(Struct, frozen=True, tag="rescore"):
 
 
 class Warm(Struct, frozen=True, tag="warm"):
-    """Train a network for some steps from its generated weights, and score it."""
+    """Train a network for some steps as from ``--start generated``, and score it."""
 
     choices: dict[str, Any]
 
