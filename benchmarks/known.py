@@ -1,0 +1,106 @@
+"""A table of ground truth as benchmarks use it: accuracies, sizes, and what a training costs here.
+
+A table may come from another machine, perhaps from a GPU, whose seconds are of no use beside those
+of this one. So some of its networks are trained for a few steps here, and what a step costs is a
+line in MACs.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hypernas.candidate import build_network
+from hypernas.choices import Architecture
+from hypernas.files import read_json, write_json
+from hypernas.ground_truth import place_of, read
+from hypernas.training import Trainer
+from hypernas.workplace import Workplace
+
+TRUTH = Path(__file__).parent / "truth"
+TIMED, STEPS = 8, 6
+"""networks that are trained to know the cost of training, and their steps; the first is left out"""
+
+Floats = NDArray[np.float64]
+
+
+class Known:
+    """A table of ground truth.
+
+    Args:
+        name: of the file in ``truth/``, without its ending.
+        work: folder for what is worked out from it.
+
+    Attributes:
+        truths: its networks that were trained.
+        place: with its data and space.
+    """
+
+    def __init__(self, name: str, work: Path) -> None:
+        table = read(TRUTH / f"{name}.jsonl.gz")
+        self.name = name
+        self.truths = [truth for truth in table.networks if truth.accuracy(0) is not None]
+        self.recipe = table.setting.recipe
+        self.place: Workplace = place_of(table.setting, work / name)
+
+    @property
+    def choices(self) -> list[Architecture]:
+        """The architectures, N."""
+        return [truth.choices for truth in self.truths]
+
+    @cached_property
+    def accuracy(self) -> Floats:
+        """On the test split, by the first seed, (N,)."""
+        return np.array([truth.accuracy(0) for truth in self.truths], dtype=float)
+
+    @cached_property
+    def again(self) -> Floats:
+        """The same by the second seed, (N,); NaN where there is none."""
+        return np.array([truth.accuracy(1) for truth in self.truths], dtype=float)
+
+    @cached_property
+    def by_epoch(self) -> Floats:
+        """Accuracy on the validation split after each epoch of the first seed, (N, epochs)."""
+        return np.array([truth.trials[0].by_epoch for truth in self.truths])
+
+    @cached_property
+    def params(self) -> Floats:
+        """(N,)."""
+        return np.array([truth.params for truth in self.truths], dtype=float)
+
+    @cached_property
+    def macs(self) -> Floats:
+        """(N,)."""
+        return np.array([truth.macs for truth in self.truths], dtype=float)
+
+    @cached_property
+    def seconds(self) -> Floats:
+        """CPU seconds of a whole training on this machine, (N,)."""
+        path = self.place.folder / "seconds-of-a-step.json"
+        if not path.exists():
+            write_json(path, self._timed())
+        sizes, steps = np.array(read_json(path)).T
+        slope, start = np.polyfit(sizes, steps, 1)
+        each = np.maximum(start + slope * self.macs, min(steps))
+        return each * self.recipe.epochs * self.place.train_batches.batches_per_epoch
+
+    def _timed(self) -> list[tuple[float, float]]:
+        """Return MACs, and the CPU seconds of a training step, of networks of all sizes."""
+        order = np.argsort(self.macs)
+        found = []
+        for number in order[np.linspace(0, len(order) - 1, TIMED).astype(int)]:
+            place = self.place
+            module = build_network(place.space, self.choices[number], place.signature, seed=0)
+            recipe = place.recipe(self.recipe.epochs)
+            trainer = Trainer(module, place.train_batches, place.task, recipe, place.folder, seed=0)
+            optimiser, costs = trainer.optimiser(), []
+            for _ in range(STEPS):
+                began = time.process_time()
+                trainer.advance(optimiser)
+                costs.append(time.process_time() - began)
+            found.append((float(self.macs[number]), float(np.median(costs[1:]))))
+        return found

@@ -1,0 +1,135 @@
+"""How well each way to rank networks does on tables of ground truth, and what its picks are worth.
+
+    python benchmarks/ranking.py TABLE ... [--fits 5] [--steps 2000] [--work runs/ranking]
+        [--ways "score (ghn)" "weight sharing"]
+
+TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on the test split by the
+first seed of each network; ``another seed`` is the ceiling, over the networks trained twice. Tau is
+told over all pairs of networks, within the better half, and within fifths by MACs, with 95 %
+intervals over resampled networks and fits; a way that trains some networks to calibrate ranks the
+others. Regret is, in points, by how much the best of five picks is worse than the best there is,
+the mean over fits and over limits at four quantiles of MACs. With ``--ways`` only these are worked
+out and kept, and nothing is written: so several processes can share the work. A killed one goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import Row, write
+from known import Floats, Known
+from ways import Settings, Way, every
+
+from hypernas.ranking import pairs_of, tau
+
+GOALS = {"all": 0.88, "better half": 0.70, "equal size": 0.60}
+"""of the calibrated score; 95 % of the ceiling will do"""
+OF_CEILING = 0.95
+PICKS = 5
+LIMITS = (0.25, 0.5, 0.75, 1.0)
+"""quantiles of MACs, limits within which networks are picked"""
+PUBLISHED = "GHN, Pearson: 0.68, better half 0.48"
+
+
+def main() -> None:
+    """Measure every way on every table, print the rows, and write them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="+")
+    parser.add_argument("--fits", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("runs/ranking"))
+    parser.add_argument("--ways", nargs="*", help="work out these alone, and write nothing")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = Settings(fits=given.fits, steps=given.steps, seed=given.first_seed)
+    rows: list[Row] = []
+    for name in given.tables:
+        known = Known(name, given.work)
+        found: dict[str, Way] = {}
+        for way, work_out in every(known, settings):
+            if given.ways is None or way in given.ways:
+                found[way] = work_out()
+                print(f"{name}: {way}", flush=True)
+        if given.ways is None:
+            rows += [*tau_rows(known, found), *regret_rows(known, found)]
+    if given.ways is None:
+        write(Path(__file__), rows)
+
+
+def tau_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+    """Yield how well each way ranks, by each statistic."""
+    ceiling = {kind: found.value for kind, found in _taus(known, ways["another seed"])}
+    for name, way in ways.items():
+        for kind, found in _taus(known, way):
+            own = name == "calibrated score"
+            goal = min(GOALS[kind], OF_CEILING * ceiling[kind]) if own else None
+            yield Row(
+                what=f"tau, {kind}, {known.name}, {name}",
+                value=found.value,
+                unit="tau",
+                goal=goal,
+                better="more",
+                peer=PUBLISHED if name.startswith("score (") else "",
+                note=f"{found.low:.2f} to {found.high:.2f}; {_cost(way)}; {way.note}",
+            )
+
+
+def _taus(known: Known, way: Way) -> Iterator[tuple[str, object]]:
+    there = ~np.isnan(way.values)
+    both = there[:, :, None] & there[:, None, :]
+    for kind, pairs in pairs_of(known.accuracy, known.macs).items():
+        yield kind, tau(np.nan_to_num(way.values), known.accuracy, pairs & both)
+
+
+def _cost(way: Way) -> str:
+    return f"{way.fixed:.0f} s once, {way.each:.2g} s each (CPU)"
+
+
+def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+    """Yield what the best of five picks by each way lacks, in points."""
+    random = np.array([[random_regret(known, limit) for limit in LIMITS]])
+    biggest = np.array([[regret(known, known.params, limit, 1) for limit in LIMITS]])
+    found = {"5 random ones": random, "the biggest that fits": biggest} | {
+        name: np.array([[regret(known, row, limit, PICKS) for limit in LIMITS] for row in w.values])
+        for name, w in ways.items()
+        if name != "another seed"
+    }
+    for name, each in found.items():
+        own = name == "calibrated score"
+        by_limit = ", ".join(f"{100 * value:.1f}" for value in each.mean(0))
+        yield Row(
+            what=f"regret of the best of {PICKS} picks, {known.name}, {name}",
+            value=float(100 * each.mean()),
+            unit="points",
+            goal=float(100 * min(random.mean(), biggest.mean())) if own else None,
+            note=f"at the quantiles of MACs {by_limit}",
+        )
+
+
+def regret(known: Known, values: Floats, limit: float, picks: int) -> float:
+    """Return the best accuracy within a limit minus the best of those picked there."""
+    fits = known.macs <= np.quantile(known.macs, limit)
+    there = np.flatnonzero(fits & ~np.isnan(values))
+    picked = there[np.argsort(-values[there], kind="stable")][:picks]
+    return float(known.accuracy[there].max() - known.accuracy[picked].max())
+
+
+def random_regret(known: Known, limit: float) -> float:
+    """Return the expected regret of the best of five different random ones."""
+    within = np.sort(known.accuracy[known.macs <= np.quantile(known.macs, limit)])
+    count = len(within)
+    # the chance that all five are among the lowest k is a product of fractions
+    lowest = np.array(
+        [np.prod([(k - i) / (count - i) for i in range(PICKS)]) for k in range(count + 1)]
+    )
+    shares = np.diff(np.maximum(lowest, 0))
+    return float(within[-1] - shares @ within)
+
+
+if __name__ == "__main__":
+    main()

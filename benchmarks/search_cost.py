@@ -1,0 +1,277 @@
+"""What it costs to find one of the best networks, by several ways to search, on tables.
+
+    python benchmarks/search_cost.py TABLE ... [--fits 5] [--steps 1000] [--draws 200]
+        [--work runs/ranking]
+
+A table of ground truth stands for a space: what a search trains is looked up, epoch by epoch, and
+paid for in CPU seconds of this machine. A search has found what was sought when the network that it
+would return, the best by validation accuracy of those trained to the end, is among the best 5 % of
+the table by the mean over seeds on the test split. The cost of a hypernetwork holds its fit and the
+scores of all networks. Means over ``--fits`` fits, or over ``--draws`` runs of what needs none.
+
+The break-even is what all this comes to where the final training is longer: trainings cost more in
+proportion, fits and scores do not, and networks are taken to keep their order.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import Row, write
+from known import Floats, Known
+from ways import Replay, Settings, Way, fitted
+
+from hypernas.choices import Architecture
+from hypernas.jobs import Part
+from hypernas.ladder import Entry, Widths, climb
+from hypernas.pruning import Race
+from hypernas.randomness import rng
+
+TOP = 0.05
+"""share of the networks that are sought"""
+WIDTHS = Widths(rungs={"part": 10}, full=6, finalists=1)
+"""of the ladder"""
+POPULATION, TOURNAMENT = 16, 4
+"""of regularised evolution"""
+ROUNDS = 5
+"""of Hyperband over all networks; what was trained before goes on from there"""
+LONG = 50
+"""epochs of a long final training"""
+GOALS = {"random search": 2.0, "Hyperband": 1.3}
+"""how many times cheaper the ladder is to be"""
+
+Search = Iterator[tuple[float, int]]
+"""yields the CPU seconds of training so far, and the network that would be returned"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What finding cost, in CPU seconds.
+
+    Attributes:
+        fixed: what does not depend on the length of a training.
+        training: of each run, (R,).
+        lost: runs that ended without one of the best, and count with all that they spent.
+    """
+
+    fixed: float
+    training: Floats
+    lost: int = 0
+
+    @classmethod
+    def of(cls, fixed: float, runs: Iterable[tuple[float, bool]]) -> Cost:
+        """Return the cost of runs, each with what it spent and whether it found."""
+        spent, found = zip(*runs, strict=True)
+        return cls(fixed, np.array(spent), found.count(False))
+
+    def at(self, longer: float) -> float:
+        """Return the mean cost where a training is so many times as long."""
+        return self.fixed + longer * float(self.training.mean())
+
+
+def main() -> None:
+    """Run every search on every table, print the rows, and write them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="+")
+    parser.add_argument("--fits", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1000, help="of each fit")
+    parser.add_argument("--draws", type=int, default=200, help="runs of what needs no fit")
+    parser.add_argument("--work", type=Path, default=Path("runs/ranking"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = Settings(fits=given.fits, steps=given.steps)
+    rows: list[Row] = []
+    for name in given.tables:
+        known = Known(name, given.work)
+        rows += rows_of(known, costs(known, settings, given.draws))
+    write(Path(__file__), rows)
+
+
+def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
+    """Return what each search costs."""
+    score = "smash" if known.place.space.name == "memory-bank" else "ghn"
+    unfitted = {"random search": random_search, "Hyperband": hyperband, "evolution": evolution}
+    found = {
+        name: Cost.of(0.0, (until(known, search(known, seed)) for seed in range(draws)))
+        for name, search in unfitted.items()
+    }
+    shared, own = (fitted(known, name, settings) for name in ("shared", score))
+    for name, way, search in (
+        ("weight sharing", shared, by_score),
+        (f"score ({score})", own, by_score),
+        ("ladder", own, by_ladder),
+    ):
+        found[name] = _over_fits(known, way, search)
+    return found
+
+
+def _over_fits(known: Known, way: Way, search: Callable[[Known, Floats, int], Search]) -> Cost:
+    runs = (until(known, search(known, row, seed)) for seed, row in enumerate(way.values))
+    return Cost.of(way.fixed + way.each * len(known.truths), runs)
+
+
+def until(known: Known, search: Search) -> tuple[float, bool]:
+    """Return what a search had spent when it first would have returned one of the best.
+
+    And whether it did: of all networks the best on the validation split may be none of these.
+    """
+    sought = set(np.argsort(-means(known))[: max(1, round(TOP * len(known.truths)))].tolist())
+    spent = 0.0
+    for spent, best in search:
+        if best in sought:
+            return spent, True
+    return spent, False
+
+
+def means(known: Known) -> Floats:
+    """Return test accuracies, means over the seeds that there are, (N,)."""
+    return np.nanmean(np.stack([known.accuracy, known.again]), axis=0)
+
+
+# -- searches -------------------------------------------------------------------------------------
+
+
+def trained(known: Known, order: Iterable[int], spent: float = 0.0) -> Search:
+    """Train networks to the end, one after the other."""
+    best, reached = -1, -1.0
+    for number in order:
+        spent += known.seconds[number]
+        if known.by_epoch[number, -1] > reached:
+            best, reached = number, known.by_epoch[number, -1]
+        yield spent, best
+
+
+def random_search(known: Known, seed: int) -> Search:
+    """Train networks in a random order."""
+    count = len(known.truths)
+    return trained(known, rng(seed, "random search").sample(range(count), count))
+
+
+def by_score(known: Known, scores: Floats, seed: int) -> Search:
+    """Train networks in the order of their scores."""
+    return trained(known, np.argsort(-scores, kind="stable").tolist())
+
+
+def hyperband(known: Known, seed: int) -> Search:
+    """Stop the bad ones of networks in a random order, ROUNDS times over."""
+    epochs, count = known.recipe.epochs, len(known.truths)
+    race, paid = Race("hyperband", epochs), np.zeros(count, dtype=int)
+    best, reached, spent = -1, -1.0, 0.0
+    generator = rng(seed, "hyperband")
+    for _ in range(ROUNDS):
+        for number in generator.sample(range(count), count):
+            part = race(lambda until, n=number: Part(until, known.by_epoch[n, until - 1], 0.0))
+            more = max(0, part.epochs - paid[number])
+            paid[number] += more
+            spent += known.seconds[number] * more / epochs
+            if part.epochs == epochs and part.accuracy > reached:
+                best, reached = number, part.accuracy
+            yield spent, best
+
+
+def evolution(known: Known, seed: int) -> Search:
+    """Regularised evolution (arXiv 1802.01548); a child is the most alike that is not trained."""
+
+    def order() -> Iterator[int]:
+        generator = rng(seed, "evolution")
+        left = set(range(len(known.truths)))
+        alive: deque[int] = deque(maxlen=POPULATION)
+        while left:
+            if len(alive) < POPULATION:
+                child = generator.choice(sorted(left))
+            else:
+                some = generator.sample(list(alive), TOURNAMENT)
+                parent = known.choices[max(some, key=lambda n: known.by_epoch[n, -1])]
+                changed = known.place.candidates.perturb(
+                    parent, 1.5 / max(len(parent), 1), generator
+                ).choices
+                child = min(sorted(left), key=lambda n: _apart(known.choices[n], changed))
+            left.remove(child)
+            alive.append(child)
+            yield child
+
+    return trained(known, order())
+
+
+def _apart(one: Architecture, other: Architecture) -> int:
+    """Return in how many choices two architectures differ."""
+    return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
+
+
+def by_ladder(known: Known, scores: Floats, seed: int) -> Search:
+    """Let networks climb; after its end they are trained in the order of what it expects."""
+    source = Replay(known)
+    entries = [
+        Entry(truth.choices, truth.params, truth.macs, score)
+        for truth, score in zip(known.truths, scores, strict=True)
+    ]
+    for standing in climb(entries, WIDTHS, source, seed=seed):
+        last = standing
+        yield source.spent, last.best
+    left = [n for n in np.argsort(-last.expected).tolist() if source.done[n] < 1]
+    done = np.flatnonzero(source.done >= 1).tolist()
+    before = sum(known.seconds[n] for n in done)  # paid already, and to be compared
+    for spent, best in trained(known, [*done, *left], source.spent - before):
+        if spent > source.spent:
+            yield spent, best
+
+
+# -- rows -----------------------------------------------------------------------------------------
+
+
+def rows_of(known: Known, found: dict[str, Cost]) -> Iterator[Row]:
+    """Yield what each search costs, how much cheaper the ladder is, and where that breaks even."""
+    mean = known.seconds.mean()
+    for name, cost in found.items():
+        count, low, high = np.array([cost.training.mean(), *_middle(cost.training)]) / mean
+        yield Row(
+            what=f"CPU seconds to the best {TOP:.0%}, {known.name}, {name}",
+            value=cost.at(1),
+            unit="CPU s",
+            note=f"{cost.fixed:.0f} s of fit and scores; {count:.1f} trainings ({low:.1f} to "
+            f"{high:.1f} in 8 of 10 runs) of {mean:.0f} s"
+            + (f"; {cost.lost} of {len(cost.training)} runs found none" if cost.lost else ""),
+        )
+    ladder, epochs = found["ladder"], known.recipe.epochs
+    for name, goal in GOALS.items():
+        yield Row(
+            what=f"{name} / ladder, {known.name}",
+            value=found[name].at(1) / ladder.at(1),
+            unit="times",
+            goal=goal,
+            better="more",
+            note=f"at {epochs} epochs",
+        )
+    yield Row(
+        what=f"random search / ladder at {LONG} epochs, {known.name}",
+        value=found["random search"].at(LONG / epochs) / ladder.at(LONG / epochs),
+        unit="times",
+        goal=10.0,
+        better="more",
+        note="; ".join(
+            break_even(found["random search"], ladder, epochs, times) for times in (2, 5, 10)
+        ),
+    )
+
+
+def _middle(values: Floats) -> Floats:
+    return np.quantile(values, [0.1, 0.9])
+
+
+def break_even(random: Cost, ladder: Cost, epochs: int, times: float) -> str:
+    """Say from how many epochs of training on the ladder is so many times cheaper."""
+    gained = float(random.training.mean() - times * ladder.training.mean())
+    if gained <= 0:
+        most = random.training.mean() / max(float(ladder.training.mean()), 1e-9)
+        return f"{times:g} times never (at most {most:.1f})"
+    return f"{times:g} times from {epochs * times * ladder.fixed / gained:.0f} epochs"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""Ways to rank networks without training all of them, on a table of ground truth.
+
+Each way is a function of a :class:`~known.Known` table and gives a :class:`Way`. What takes long is
+kept in the table's folder and not worked out again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import msgspec
+import numpy as np
+import variants
+from known import Floats, Known
+from sklearn.linear_model import RidgeCV
+
+from hypernas.files import read_json, write_json
+from hypernas.ladder import Entry, Rung, Widths, climb
+from hypernas.posterior import Climber, Posterior, Prior, described
+from hypernas.proxies import PROXIES, Proxies
+from hypernas.randomness import rng
+from hypernas.workplace import Workplace
+
+CALIBRATION = 20
+"""networks that are trained for a calibrated way, spread over the sizes; it ranks the others"""
+THIRD = 3
+"""the part of a training that is the ladder's last rung but one"""
+SURVEY = 500
+"""architectures that are drawn before a fit"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is done.
+
+    Attributes:
+        fits: of each hypernetwork, and draws of whatever else is random.
+        steps: of each fit.
+        seed: of the first of them.
+    """
+
+    fits: int = 5
+    steps: int = 2000
+    seed: int = 0
+
+    @property
+    def seeds(self) -> range:
+        """One for each fit."""
+        return range(self.seed, self.seed + self.fits)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the networks of a table are worth by one way.
+
+    Attributes:
+        values: of each fit and network, (F, N), the more the better; NaN where the network was
+            trained for it, so that it ranks the others only.
+        fixed: CPU seconds that are spent once, on a fit or on trainings.
+        each: CPU seconds of one value.
+        note: what it is.
+    """
+
+    values: Floats
+    fixed: float
+    each: float
+    note: str
+
+
+# -- what a network costs -------------------------------------------------------------------------
+
+
+def size(known: Known, name: str) -> Way:
+    """Rank by parameters or MACs; what reaches no output was never built, so they are active."""
+    return Way(np.array([getattr(known, name)]), 0.0, 0.0, "active; the bigger the better")
+
+
+def proxy(known: Known, name: str, settings: Settings) -> Way:
+    """Rank by a zero-cost score."""
+    path = known.place.folder / f"proxy-{name}-{settings.seed}-{settings.fits}.json"
+    if not path.exists():
+        networks = [known.place.candidates.of(choices) for choices in known.choices]
+        began, rows = time.process_time(), []
+        for seed in settings.seeds:
+            rows.append(Proxies(known.place, seed=seed)(name, networks))
+        cost = (time.process_time() - began) / (len(networks) * settings.fits)
+        write_json(path, (rows, cost))
+    rows, each = read_json(path, tuple[list[list[float]], float])
+    return Way(np.array(rows), 0.0, each, "an untrained network, one batch")
+
+
+def part(known: Known, epochs: int) -> Way:
+    """Rank by the validation accuracy after the first epochs of the training itself."""
+    share = epochs / known.recipe.epochs
+    note = f"{epochs} of {known.recipe.epochs} epochs of the training that is ranked"
+    return Way(known.by_epoch[None, :, epochs - 1], 0.0, share * known.seconds.mean(), note)
+
+
+def again(known: Known) -> Way:
+    """Rank by a whole training with another seed: no score can do better."""
+    count = int((~np.isnan(known.again)).sum())
+    note = f"{count} networks trained twice: the ceiling"
+    return Way(known.again[None], 0.0, known.seconds.mean(), note)
+
+
+# -- hypernetworks --------------------------------------------------------------------------------
+
+
+def fitted(known: Known, hypernet: str, settings: Settings, variant: str = "plain") -> Way:
+    """Rank by the score of a hypernetwork, or a variant of it; one row a fit."""
+    places = [fit_place(known, hypernet, seed) for seed in settings.seeds]
+    folder = known.place.folder / hypernet
+    found = variants.measured(places, known.choices, variant, steps=settings.steps, folder=folder)
+    return Way(np.array(found.values), found.fit, found.score, f"{settings.steps} steps a fit")
+
+
+def fit_place(known: Known, hypernet: str, seed: int) -> Workplace:
+    """Return where a hypernetwork is fitted: the table's data, the package's own recipe."""
+    config = msgspec.structs.replace(known.place.config, hypernet=hypernet, seed=seed)
+    place = Workplace(known.place.folder, config)
+    place.splits, place.data = known.place.splits, known.place.data
+    place.look(SURVEY)
+    return place
+
+
+def with_size(known: Known, score: Way) -> Way:
+    """Rank by the sum of the ranks by score and by parameters."""
+    ranks = [np.argsort(np.argsort(row)) for row in (*score.values, known.params)]
+    values = np.array(ranks[:-1]) + ranks[-1]
+    return Way(values.astype(float), score.fixed, score.each, "rank by score + rank by params")
+
+
+# -- some networks trained for real ---------------------------------------------------------------
+
+
+def sample(known: Known, seed: int) -> list[int]:
+    """Return networks that are spread over the sizes, one from each of as many strata."""
+    strata = np.array_split(np.argsort(known.macs, kind="stable"), CALIBRATION)
+    return [int(rng(seed, "calibration", n).choice(list(s))) for n, s in enumerate(strata)]
+
+
+def ridge(known: Known, settings: Settings) -> Way:
+    """Rank by ridge regression on one-hot choices, fitted on the trained ones."""
+    table = described(known.choices, [(t.params, t.macs) for t in known.truths])[:, 2:]
+    rows = []
+    for seed in settings.seeds:
+        trained = sample(known, seed)
+        model = RidgeCV(alphas=np.logspace(-3, 3, 13))
+        model.fit(table[trained], known.by_epoch[trained, -1])
+        rows.append(_held_out(model.predict(table), trained))
+    cost = CALIBRATION * known.seconds.mean()
+    return Way(np.array(rows), cost, 0.0, f"one-hot choices, {CALIBRATION} networks trained")
+
+
+def calibrated(known: Known, score: Way, settings: Settings) -> Way:
+    """Rank by what is believed of each from score, size and choices, given some trained ones."""
+    fixed = described(known.choices, [(t.params, t.macs) for t in known.truths])
+    rows = []
+    for seed, scores in zip(settings.seeds, score.values, strict=True):
+        trained = sample(known, seed)
+        climbers = [
+            Climber([value], [known.by_epoch[n, -1]] if n in trained else [])
+            for n, value in enumerate(scores)
+        ]
+        found = Posterior(climbers, [Prior()], fixed, seed=seed)
+        rows.append(_held_out(found.means, trained))
+    cost = score.fixed + CALIBRATION * known.seconds.mean()
+    note = f"score, size and choices; {CALIBRATION} networks trained"
+    return Way(np.array(rows), cost, score.each, note)
+
+
+def _held_out(values: Floats, trained: Sequence[int]) -> Floats:
+    left = np.array(values, dtype=float)
+    left[list(trained)] = np.nan
+    return left
+
+
+class Replay:
+    """A source of the ladder's signals that looks them up.
+
+    Args:
+        known: the table.
+
+    Attributes:
+        spent: CPU seconds so far.
+        done: share of its training that each network has had, (N,), second seeds counted.
+    """
+
+    def __init__(self, known: Known) -> None:
+        self.known, self.spent = known, 0.0
+        self.done = np.zeros(len(known.truths))
+
+    def climb(self, rung: Rung, numbers: Sequence[int]) -> list[float]:
+        """Return the accuracy after a third of the training."""
+        assert rung == "part", rung
+        epochs = self.known.recipe.epochs
+        third = max(1, epochs // THIRD)
+        self._pay(dict.fromkeys(numbers, third / epochs))
+        return [float(self.known.by_epoch[number, third - 1]) for number in numbers]
+
+    def train(self, seeds: dict[int, int]) -> dict[int, list[float]]:
+        """Return the validation accuracies of whole trainings."""
+        self._pay(dict(seeds))
+        trials = {number: self.known.truths[number].trials for number in seeds}
+        return {
+            number: [trial.val_accuracy for trial in trials[number][:count]]
+            for number, count in seeds.items()
+        }
+
+    def _pay(self, shares: dict[int, float]) -> None:
+        for number, share in shares.items():
+            self.spent += max(0.0, share - self.done[number]) * self.known.seconds[number]
+            self.done[number] = max(share, self.done[number])
+
+
+def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
+    """Rank by what the ladder believes at its end of those that it did not train."""
+    rows, spent = [], []
+    for seed, scores in zip(settings.seeds, score.values, strict=True):
+        source, trained = Replay(known), sample(known, seed)[: CALIBRATION // 2]
+        entries = [
+            Entry(t.choices, t.params, t.macs, value, seeds=int(n in trained))
+            for n, (t, value) in enumerate(zip(known.truths, scores, strict=True))
+        ]
+        *_, last = climb(entries, widths, source, seed=seed)
+        whole = [int(n) for n in np.flatnonzero(source.done >= 1)]
+        rows.append(_held_out(last.expected, whole))
+        spent.append(source.spent)
+    cost = score.fixed + float(np.mean(spent))
+    return Way(np.array(rows), cost, score.each, "at its end, of what it did not train")
+
+
+# -- all of them ----------------------------------------------------------------------------------
+
+
+def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], Way]]]:
+    """Yield each way by name, the cheap ones first."""
+    for name in ("params", "macs"):
+        yield name, lambda n=name: size(known, n)
+    for name in PROXIES:
+        if name not in ("params", "macs"):
+            yield name, lambda n=name: proxy(known, n, settings)
+    score = "smash" if known.place.space.name == "memory-bank" else "ghn"
+    yield "weight sharing", lambda: fitted(known, "shared", settings)
+    if score == "smash":
+        yield "ghn", lambda: fitted(known, "ghn", settings)
+    yield f"score ({score})", lambda: fitted(known, score, settings)
+    yield "score and params", lambda: with_size(known, fitted(known, score, settings))
+    yield "ridge on choices", lambda: ridge(known, settings)
+    yield "calibrated score", lambda: calibrated(known, fitted(known, score, settings), settings)
+    widths = Widths(rungs={"part": 10}, full=5, finalists=1)
+    yield "ladder", lambda: ladder(known, fitted(known, score, settings), settings, widths)
+    third = max(1, known.recipe.epochs // THIRD)
+    for epochs in sorted({1, ceil(third / 2), third}):
+        word = "epoch" if epochs == 1 else "epochs"
+        yield f"{epochs} {word} of training", lambda e=epochs: part(known, e)
+    yield "another seed", lambda: again(known)

@@ -1,0 +1,125 @@
+"""``benchmarks/ranking.py`` and ``search_cost.py``: what they say of tables that are made up."""
+
+from __future__ import annotations
+
+import sys
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hypernas import hypernets
+from hypernas.cli import main
+
+COUNT, EPOCHS = 12, 3
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The modules, which read tables from a folder of the test; hypernetworks stay as they were."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.setattr(hypernets.hypernet, "BUILT_IN", dict(hypernets.hypernet.BUILT_IN))
+    import known
+    import ranking
+    import search_cost
+    import variants
+
+    hypernets.hypernet.BUILT_IN.update(variants.OWN)
+    monkeypatch.setattr(known, "TRUTH", tmp_path)
+    return SimpleNamespace(ranking=ranking, search_cost=search_cost)
+
+
+@pytest.fixture
+def table() -> Any:
+    """Twelve networks of rising accuracy; the best of them costs least."""
+    accuracy = np.linspace(0.5, 0.61, COUNT)
+    return SimpleNamespace(
+        name="made-up",
+        truths=[None] * COUNT,
+        recipe=SimpleNamespace(epochs=EPOCHS),
+        accuracy=accuracy,
+        again=np.full(COUNT, np.nan),
+        by_epoch=np.stack([accuracy - 0.2, accuracy - 0.1, accuracy], axis=1),
+        macs=np.arange(COUNT, 0, -1) * 100.0,
+        seconds=np.arange(COUNT, 0, -1) * 3.0,
+    )
+
+
+def test_random_regret_is_the_mean_over_all_picks(modules: Any, table: Any) -> None:
+    found = modules.ranking.random_regret(table, 1.0)
+    every = [max(some) for some in combinations(table.accuracy, modules.ranking.PICKS)]
+    assert found == pytest.approx(table.accuracy.max() - np.mean(every))
+
+
+def test_regret_keeps_to_the_limit_and_to_what_is_not_trained(modules: Any, table: Any) -> None:
+    regret = modules.ranking.regret
+    assert regret(table, table.accuracy, 1.0, 1) == 0
+    assert regret(table, -table.accuracy, 1.0, 1) == pytest.approx(0.11)
+    assert regret(table, -table.accuracy, 0.5, 1) == pytest.approx(0.05), "the cheap half"
+    held_out = table.accuracy.copy()
+    held_out[-1] = np.nan
+    assert regret(table, held_out, 1.0, 1) == 0, "of those that are left"
+
+
+def test_what_searches_cost(modules: Any, table: Any) -> None:
+    costs = modules.search_cost
+    straight = costs.by_score(table, table.accuracy, 0)
+    assert costs.until(table, straight) == (3.0, True), "the best one is trained first"
+    backward = costs.by_score(table, -table.accuracy, 0)
+    assert costs.until(table, backward) == (table.seconds.sum(), True)
+    random = [costs.until(table, costs.random_search(table, seed))[0] for seed in range(400)]
+    assert np.mean(random) == pytest.approx(3 + (table.seconds.sum() - 3) / 2, rel=0.05)
+
+
+def test_a_search_that_validation_misleads_finds_nothing(modules: Any, table: Any) -> None:
+    table.by_epoch = table.by_epoch[::-1]
+    costs = modules.search_cost
+    run = costs.until(table, costs.by_score(table, -table.accuracy, 0))
+    assert run == (table.seconds.sum(), False)
+    assert costs.Cost.of(1.0, [run, (3.0, True)]).lost == 1
+
+
+def test_hyperband_pays_for_no_epoch_twice(modules: Any, table: Any) -> None:
+    steps = list(modules.search_cost.hyperband(table, 0))
+    assert len(steps) == modules.search_cost.ROUNDS * COUNT
+    spent = [seconds for seconds, _ in steps]
+    assert spent == sorted(spent)
+    assert spent[-1] <= table.seconds.sum() + 1e-9
+
+
+def test_break_even(modules: Any) -> None:
+    cost = modules.search_cost.Cost
+    random, ladder = cost(0.0, np.array([100.0])), cost(60.0, np.array([20.0]))
+    told = modules.search_cost.break_even
+    assert told(random, ladder, 10, 2) == "2 times from 20 epochs"
+    assert random.at(2) == pytest.approx(2 * ladder.at(2))
+    assert told(random, ladder, 10, 5) == "5 times never (at most 5.0)"
+
+
+@pytest.mark.slow  # 2 minutes
+def test_the_commands_measure_every_way(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    space = ["nas-bench-201", "digits", "--set", "width=2", "cells=1", "stages=2"]
+    size = ["--architectures", "24", "--seeds", "2", "--repeated", "10", "--epochs", "3"]
+    made = ["--examples", "400", "--table", str(tmp_path / "t.jsonl.gz"), "--workers", "1"]
+    main(["train", *space, *size, *made, "--quiet"])
+    more = ["t", "--fits", "2", "--steps", "3", "--work", str(tmp_path / "work")]
+    rows: dict[str, list[Any]] = {}
+    for name in ("ranking", "search_cost"):
+        module = getattr(modules, name)
+        monkeypatch.setattr(module, "write", lambda _, r, n=name: rows.update({n: list(r)}))
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *more])
+        module.main()
+    told = {row.what: row.value for one in rows.values() for row in one}
+    assert np.isfinite(list(told.values())).all()
+    ways = "params|macs|synflow|naswot|weight sharing|score (ghn)|calibrated score|ladder"
+    for way in f"{ways}|ridge on choices|1 epoch of training|another seed".split("|"):
+        for kind in ("all", "better half", "equal size"):
+            assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
+    assert told["regret of the best of 5 picks, t, ladder"] >= 0
+    for search in "random search|Hyperband|evolution|weight sharing|score (ghn)|ladder".split("|"):
+        assert told[f"CPU seconds to the best 5%, t, {search}"] > 0
