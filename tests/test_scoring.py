@@ -74,7 +74,7 @@ def test_losses_are_those_that_scores_are_the_mean_of(
     for candidate, one in zip(twenty[:5], score(twenty[:5]), strict=True):
         own = score.losses(candidate)
         assert own.shape == (64,)
-        assert one.score == pytest.approx(-own.mean().item(), abs=1e-5)
+        assert one.score == pytest.approx(-own.mean().item(), abs=1e-6)
         spread = 1.96 * own.std().item() / math.sqrt(64)
         assert one.interval[1] - one.score == pytest.approx(spread, rel=1e-4)
 
