@@ -7,6 +7,7 @@ import pytest
 from small_space import SIGNATURE, space
 
 from hypernas.candidate import Candidates
+from hypernas.comparing import compare
 from hypernas.explaining import changes
 from hypernas.explaining.changes import cheapest, fronted, others, savings_of
 from hypernas.explaining.record import Change, Savings
@@ -99,6 +100,9 @@ def test_changes_of_the_winner_are_scored_beside_it(finished_run: Run) -> None:
     )
     assert found.score == pytest.approx(before.score, abs=1e-5)
     assert first.score.value == pytest.approx(after.score - before.score, abs=1e-4)
+    told = compare(place, first.choices, winner.choices, finished_run.scored)
+    assert told.fit, "earlier states of the hypernetwork count too"
+    assert (first.score.low, first.score.high) == told.interval
     # paired by images: narrower than the two intervals side by side
     widths = [one.score.high - one.score.low for one in found.changes]
     assert min(widths) < before.interval[1] - before.interval[0]

@@ -1,7 +1,8 @@
 """What a network gives up for fewer MACs: every change of one choice, scored beside it.
 
-The network and its changes are scored on the same images, so the interval of a difference is that
-of the differences image by image: much narrower than those of the two scores.
+The network and its changes are scored on the same images and by the same states of the
+hypernetwork, so the interval of a difference is that of :mod:`hypernas.uncertainty`: narrower than
+those of the two scores.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import math
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
-from torch import Tensor
 
 from hypernas.candidate import Candidate
 from hypernas.choices import Decision, Value
+from hypernas.comparing import losses
 from hypernas.explaining.factors import told
 from hypernas.explaining.record import Change, Savings
 from hypernas.files import read_json
 from hypernas.randomness import rng
-from hypernas.results import Estimate, Result, Scored
+from hypernas.results import Better, Estimate, Result, Scored
 from hypernas.scoring import WORST
 from hypernas.searching import top
+from hypernas.uncertainty import Losses, better
 from hypernas.workplace import Workplace
 
 MOST = 200
@@ -49,16 +51,16 @@ def savings_of(place: Workplace, scored: Sequence[Scored]) -> Savings | None:
         picked = rng(place.config.seed, "explain", "changes").sample(range(len(every)), MOST)
         tried = [every[number] for number in sorted(picked)]
     cheaper = list(_cheaper(place, base, tried))
-    before = place.generated.losses(base)
-    if before.mean() >= -WORST:  # it overflows
+    before, *after = losses(place, [base.choices, *(one[-1].choices for one in cheaper)])
+    if not _finite(before):
         return None
-    after = [(one, place.generated.losses(one[-1])) for one in cheaper]
-    changes = [_change(base, one, before - own) for one, own in after if own.mean() < -WORST]
+    known = zip(cheaper, after, strict=True)
+    changes = [_change(base, one, better(own, before)) for one, own in known if _finite(own)]
     return Savings(
         whose=whose,
         choices=base.choices,
         macs=base.macs,
-        score=-before.mean().item(),
+        score=-float(before[0].mean()),
         possible=len(every),
         tried=len(tried),
         changes=fronted(changes),
@@ -107,11 +109,15 @@ def others(decision: Decision, chosen: Value) -> Iterator[Value]:
             yield kept
 
 
-def _change(base: Candidate, named: Named, gains: Tensor) -> Change:
-    """Return a change by what its network gains on each image, (images,)."""
+def _finite(losses: Losses) -> bool:
+    """Say whether a network overflows by no state of the hypernetwork, (S, M)."""
+    return bool((losses.mean(1) < -WORST).all())
+
+
+def _change(base: Candidate, named: Named, gain: Better) -> Change:
+    """Return a change by how much higher its network scores."""
     name, before, after, candidate = named
-    gain = gains.mean().item()
-    half = 1.96 * gains.std().item() / math.sqrt(len(gains)) if len(gains) > 1 else -WORST
+    low, high = gain.interval
     return Change(
         name=name,
         before=before,
@@ -120,6 +126,6 @@ def _change(base: Candidate, named: Named, gains: Tensor) -> Change:
         params=candidate.params,
         macs=candidate.macs,
         saved=1 - candidate.macs / base.macs,
-        score=Estimate(value=gain, low=gain - half, high=gain + half),
+        score=Estimate(value=gain.difference, low=low, high=high),
         best=False,
     )
