@@ -1,7 +1,7 @@
 """How well each way to rank networks does on tables of ground truth, and what its picks are worth.
 
-    python benchmarks/ranking.py TABLE ... [--fits 5] [--steps 2000] [--work runs/ranking]
-        [--ways "score (ghn)" "weight sharing"]
+    python benchmarks/ranking.py TABLE ... [--fits 5] [--steps 1000] [--work runs/ranking]
+        [--ways "score (ghn)" "weight sharing"] [--published nas-bench-macro_cifar10.json]
 
 TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on the test split by the
 first seed of each network; ``another seed`` is the ceiling, over the networks trained twice. Tau is
@@ -10,6 +10,10 @@ intervals over resampled networks and fits; a way that trains some networks to c
 others. Regret is, in points, by how much the best of five picks is worse than the best there is,
 the mean over fits and over limits at four quantiles of MACs. With ``--ways`` only these are worked
 out and kept, and nothing is written: so several processes can share the work. A killed one goes on.
+
+With ``--published`` a table of ``nas-bench-macro`` has rows of its own in which the truth is the
+published accuracy of its networks at their full size (github.com/xiusu/NAS-Bench-Macro), and a way
+of its own: their accuracy at the size at which they were trained here.
 """
 
 from __future__ import annotations
@@ -21,10 +25,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Row, write
-from known import Floats, Known
-from ways import Settings, Way, every
+from known import Floats, Known, published
+from ways import Settings, Way, again, every, small
 
-from hypernas.ranking import pairs_of, tau
+from hypernas.ranking import Estimate, pairs_of, pearson, tau
 
 GOALS = {"all": 0.88, "better half": 0.70, "equal size": 0.60}
 """of the calibrated score; 95 % of the ceiling will do"""
@@ -32,7 +36,8 @@ OF_CEILING = 0.95
 PICKS = 5
 LIMITS = (0.25, 0.5, 0.75, 1.0)
 """quantiles of MACs, limits within which networks are picked"""
-PUBLISHED = "GHN, Pearson: 0.68, better half 0.48"
+PEARSON = {"all": "GHN, published: 0.68", "better half": "GHN, published: 0.48"}
+"""arXiv 1810.05749, of 100 networks of its own space on CIFAR-10, and of the better 50"""
 
 
 def main() -> None:
@@ -40,10 +45,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="+")
     parser.add_argument("--fits", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1000, help="of each fit")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/ranking"))
     parser.add_argument("--ways", nargs="*", help="work out these alone, and write nothing")
+    parser.add_argument("--published", type=Path, help="table of NAS-Bench-Macro")
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings = Settings(fits=given.fits, steps=given.steps, seed=given.first_seed)
@@ -56,7 +62,12 @@ def main() -> None:
                 found[way] = work_out()
                 print(f"{name}: {way}", flush=True)
         if given.ways is None:
-            rows += [*tau_rows(known, found), *regret_rows(known, found)]
+            rows += [*tau_rows(known, found), *pearson_rows(known, found)]
+            rows += regret_rows(known, found)
+            if given.published and known.place.space.name == "nas-bench-macro":
+                other = published(known, given.published)
+                found |= {"trained here": small(known), "another seed": again(other)}
+                rows += tau_rows(other, found)
     if given.ways is None:
         write(Path(__file__), rows)
 
@@ -74,16 +85,33 @@ def tau_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
                 unit="tau",
                 goal=goal,
                 better="more",
-                peer=PUBLISHED if name.startswith("score (") else "",
                 note=f"{found.low:.2f} to {found.high:.2f}; {_cost(way)}; {way.note}",
             )
 
 
-def _taus(known: Known, way: Way) -> Iterator[tuple[str, object]]:
+def _taus(known: Known, way: Way) -> Iterator[tuple[str, Estimate]]:
     there = ~np.isnan(way.values)
     both = there[:, :, None] & there[:, None, :]
     for kind, pairs in pairs_of(known.accuracy, known.macs).items():
         yield kind, tau(np.nan_to_num(way.values), known.accuracy, pairs & both)
+
+
+def pearson_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+    """Yield Pearson's correlation of scores and accuracies, which the paper on GHN tells."""
+    better = known.accuracy >= np.median(known.accuracy)
+    for name, way in ways.items():
+        if not name.startswith("score ("):
+            continue
+        for kind, some in {"all": np.full(len(better), True), "better half": better}.items():
+            found = pearson(way.values[:, some], known.accuracy[some])
+            yield Row(
+                what=f"Pearson, {kind}, {known.name}, {name}",
+                value=found.value,
+                unit="Pearson r",
+                better="more",
+                peer=PEARSON[kind],
+                note=f"{found.low:.2f} to {found.high:.2f}; of other networks than the paper's",
+            )
 
 
 def _cost(way: Way) -> str:

@@ -16,9 +16,9 @@ proportion, fits and scores do not, and networks are taken to keep their order.
 from __future__ import annotations
 
 import argparse
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +28,25 @@ from known import Floats, Known
 from ways import Replay, Settings, Way, fitted
 
 from hypernas.choices import Architecture
+from hypernas.config import Pruner
 from hypernas.jobs import Part
 from hypernas.ladder import Entry, Widths, climb
 from hypernas.pruning import Race
 from hypernas.randomness import rng
+from hypernas.results import Limits, Scored
+from hypernas.samplers import Asked, Evolution, Reinforce, Sampler
 
 TOP = 0.05
 """share of the networks that are sought"""
 WIDTHS = Widths(rungs={"part": 10}, full=6, finalists=1)
 """of the ladder"""
-POPULATION, TOURNAMENT = 16, 4
-"""of regularised evolution"""
+LEARNERS = {
+    "evolution": Evolution(population=16, tournament=4, at_once=1),
+    "REINFORCE": Reinforce(at_once=1),
+}
+"""samplers of the package that learn from real trainings (arXiv 1802.01548, 1902.09635)"""
 ROUNDS = 5
-"""of Hyperband over all networks; what was trained before goes on from there"""
+"""of a race over all networks; what was trained before goes on from there"""
 LONG = 50
 """epochs of a long final training"""
 GOALS = {"random search": 2.0, "Hyperband": 1.3}
@@ -96,7 +102,12 @@ def main() -> None:
 def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     """Return what each search costs."""
     score = "smash" if known.place.space.name == "memory-bank" else "ghn"
-    unfitted = {"random search": random_search, "Hyperband": hyperband, "evolution": evolution}
+    unfitted: dict[str, Callable[[Known, int], Search]] = {
+        "random search": random_search,
+        "successive halving": partial(race, pruner="halving"),
+        "Hyperband": partial(race, pruner="hyperband"),
+    }
+    unfitted |= {name: partial(by_sampler, sampler=one) for name, one in LEARNERS.items()}
     found = {
         name: Cost.of(0.0, (until(known, search(known, seed)) for seed in range(draws)))
         for name, search in unfitted.items()
@@ -158,15 +169,15 @@ def by_score(known: Known, scores: Floats, seed: int) -> Search:
     return trained(known, np.argsort(-scores, kind="stable").tolist())
 
 
-def hyperband(known: Known, seed: int) -> Search:
+def race(known: Known, seed: int, pruner: Pruner) -> Search:
     """Stop the bad ones of networks in a random order, ROUNDS times over."""
     epochs, count = known.recipe.epochs, len(known.truths)
-    race, paid = Race("hyperband", epochs), np.zeros(count, dtype=int)
+    racing, paid = Race(pruner, epochs), np.zeros(count, dtype=int)
     best, reached, spent = -1, -1.0, 0.0
-    generator = rng(seed, "hyperband")
+    generator = rng(seed, pruner)
     for _ in range(ROUNDS):
         for number in generator.sample(range(count), count):
-            part = race(lambda until, n=number: Part(until, known.by_epoch[n, until - 1], 0.0))
+            part = racing(lambda until, n=number: Part(until, known.by_epoch[n, until - 1], 0.0))
             more = max(0, part.epochs - paid[number])
             paid[number] += more
             spent += known.seconds[number] * more / epochs
@@ -175,25 +186,29 @@ def hyperband(known: Known, seed: int) -> Search:
             yield spent, best
 
 
-def evolution(known: Known, seed: int) -> Search:
-    """Regularised evolution (arXiv 1802.01548); a child is the most alike that is not trained."""
+def by_sampler(known: Known, seed: int, sampler: Sampler) -> Search:
+    """Train what a sampler of the package proposes; of the untrained ones the most alike."""
 
     def order() -> Iterator[int]:
-        generator = rng(seed, "evolution")
+        history: list[Scored] = []
         left = set(range(len(known.truths)))
-        alive: deque[int] = deque(maxlen=POPULATION)
         while left:
-            if len(alive) < POPULATION:
-                child = generator.choice(sorted(left))
-            else:
-                some = generator.sample(list(alive), TOURNAMENT)
-                parent = known.choices[max(some, key=lambda n: known.by_epoch[n, -1])]
-                changed = known.place.candidates.perturb(
-                    parent, 1.5 / max(len(parent), 1), generator
-                ).choices
-                child = min(sorted(left), key=lambda n: _apart(known.choices[n], changed))
+            candidates, limits = known.place.candidates, Limits()
+            asked = Asked(candidates, history, [], seed, len(history), limits)
+            proposed = next(sampler.proposals(asked)).choices
+            child = min(sorted(left), key=lambda n: _apart(known.choices[n], proposed))
             left.remove(child)
-            alive.append(child)
+            truth, reached = known.truths[child], known.by_epoch[child, -1]
+            history.append(
+                Scored(
+                    choices=truth.choices,
+                    params=truth.params,
+                    macs=truth.macs,
+                    score=reached,
+                    interval=(reached, reached),
+                    score_accuracy=reached,
+                )
+            )
             yield child
 
     return trained(known, order())

@@ -15,6 +15,7 @@ from hypernas import hypernets
 from hypernas.cli import main
 
 COUNT, EPOCHS = 12, 3
+UNFITTED = "random search|successive halving|Hyperband|evolution|REINFORCE"
 
 
 @pytest.fixture
@@ -82,8 +83,9 @@ def test_a_search_that_validation_misleads_finds_nothing(modules: Any, table: An
     assert costs.Cost.of(1.0, [run, (3.0, True)]).lost == 1
 
 
-def test_hyperband_pays_for_no_epoch_twice(modules: Any, table: Any) -> None:
-    steps = list(modules.search_cost.hyperband(table, 0))
+@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+def test_a_race_pays_for_no_epoch_twice(modules: Any, table: Any, pruner: str) -> None:
+    steps = list(modules.search_cost.race(table, 0, pruner))
     assert len(steps) == modules.search_cost.ROUNDS * COUNT
     spent = [seconds for seconds, _ in steps]
     assert spent == sorted(spent)
@@ -121,5 +123,6 @@ def test_the_commands_measure_every_way(
         for kind in ("all", "better half", "equal size"):
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
     assert told["regret of the best of 5 picks, t, ladder"] >= 0
-    for search in "random search|Hyperband|evolution|weight sharing|score (ghn)|ladder".split("|"):
+    fitted = "weight sharing|score (ghn)|ladder"
+    for search in f"{UNFITTED}|{fitted}".split("|"):
         assert told[f"CPU seconds to the best 5%, t, {search}"] > 0
