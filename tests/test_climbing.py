@@ -21,6 +21,7 @@ from hypernas.files import read_json
 from hypernas.finalists import Picks
 from hypernas.jobs import Rescore, Train, TrainPart, Warm
 from hypernas.runs import Run
+from hypernas.strategy import train_chosen
 from hypernas.training import Trainer
 from hypernas.workplace import Workplace
 
@@ -115,7 +116,7 @@ def test_what_is_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPatc
         raise AssertionError("a step was done")
 
     monkeypatch.setattr(Trainer, "advance", advance)
-    climbed(run.place, run.scored, QUIET)
+    train_chosen(run.place, run.scored, QUIET)
     assert (run.folder / "picks.json").read_bytes() == before
     monkeypatch.setattr(climbing, "climb", advance)
     climbed(run.place, run.scored, QUIET)  # what is kept is not climbed again

@@ -15,7 +15,7 @@ from hypernas import hypernets
 from hypernas.cli import main
 
 COUNT, EPOCHS = 12, 3
-UNFITTED = "random search|successive halving|Hyperband|evolution|REINFORCE"
+UNFITTED = "random search|successive halving|Hyperband|evolution|REINFORCE|the biggest first"
 
 
 @pytest.fixture

@@ -72,7 +72,12 @@ def looped(decoder: Pieces, about: Tensor, kind: str, shape: tuple[int, ...], ro
     """Write one tensor value by value; ``about`` is what is known of it, (H,)."""
     if len(shape) <= 1:
         values = []
-        piece = cache(lambda number: decoder.deeper(about + coordinate(decoder.rows, number)))
+
+        @cache
+        def piece(number: int) -> Tensor:
+            place = coordinate(decoder.rows, number)
+            return decoder.deeper(about + place) * place
+
         for i in range(math.prod(shape)):
             values.append(piece(i // VECTOR) @ decoder.vector[:, i % VECTOR])
         raw = torch.stack(values).reshape(shape)
@@ -91,8 +96,8 @@ def looped(decoder: Pieces, about: Tensor, kind: str, shape: tuple[int, ...], ro
 
     @cache
     def block(row: int, column: int) -> Tensor:
-        places = coordinate(decoder.rows, row) + coordinate(decoder.columns, column)
-        return decoder.deeper(about + places)
+        down, across = coordinate(decoder.rows, row), coordinate(decoder.columns, column)
+        return decoder.deeper(about + down + across) * down * across
 
     filters = []
     for o, i in itertools.product(range(outputs), range(inputs)):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from hypernas.candidate import Candidate, Candidates
 from hypernas.hypernets import make
+from hypernas.hypernets.operators import EXTRAS, operators
 from hypernas.spaces import find
 from hypernas.tasks import Signature
 
@@ -48,3 +50,29 @@ def test_what_all_cells_share_is_fitted_by_any(stacking: str) -> None:
     hypernet = make("ghn", {"stacking": stacking})
     assert hypernet.untrained(of(4)) == []
     assert all(torch.is_floating_point(value) for value in hypernet.state_dict().values())
+
+
+def test_operators_begin_far_apart() -> None:
+    """Else all convolutions begin as one, and most of a fit goes by until they part."""
+    alike = {f"edge{i}": "nor_conv_3x3" for i in range(6)}
+    space = find("nas-bench-201", {"width": 8, "cells": 2, "stages": 2})
+    candidates = Candidates(space, DATA)
+    names = candidates.draw(random.Random(0)).choices
+    candidate = candidates.of(dict(zip(names, alike.values(), strict=True)))
+    for seed in range(3):
+        with torch.no_grad():
+            (weights,) = make("ghn", seed=seed)([candidate])
+        kernels = torch.stack([w for w in weights.values() if w.shape == (8, 8, 3, 3)])
+        common = kernels.mean(0)
+        own = (kernels - common).square().mean().sqrt()
+        assert len(kernels) == 12
+        assert own > 0.1 * common.square().mean().sqrt()
+
+
+def test_an_operator_tells_its_place() -> None:
+    graph = operators(of(3))
+    depth, segment = (graph.features[:, EXTRAS.index(n) - len(EXTRAS)] for n in EXTRAS[:2])
+    assert set(segment) == set(np.linspace(0, 1, graph.segment.max() + 1, dtype=np.float32))
+    assert depth.min() == 0
+    assert depth.max() == 1
+    assert all(depth[source] < depth[target] for source, target in graph.edges)

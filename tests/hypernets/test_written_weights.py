@@ -148,8 +148,7 @@ def test_every_parameter_is_written_and_teaches_the_hypernetwork(
         ghn3 = {"degrees", "depths", "related", "unrelated", "layers"}
         graph = ghn3 if "ghn3" in name else {"propagation"}
         unused = graph if options.get("rounds") == 0 else set()
-        norm = set() if name == "ghn" else {"norm"}
-        parts = {"embed", "decoder"} | norm | graph - unused
+        parts = {"embed", "norm", "decoder"} | graph - unused
         assert {n.split(".")[0] for n, g in reached.items() if g.abs().sum() > 0} == parts
     assert all(torch.isfinite(g).all() for g in reached.values())
 

@@ -35,6 +35,8 @@ VECTOR = 16
 DIGIT = 64
 """pieces are numbered by DIGITS digits, each of this many values: up to 64³"""
 DIGITS = 3
+BY_STATE = 2.5
+"""deviation of what new hidden units hear of a state; of coordinates they hear half as much"""
 
 
 class Decoder(nn.Module, ABC):
@@ -43,6 +45,7 @@ class Decoder(nn.Module, ABC):
     Args:
         state: size of an operator's state.
         hidden: hidden units H.
+        spread: deviation with which each digit of a coordinate begins.
 
     Attributes:
         deeper: from the sum of what is known of a piece to hidden units, (…, H) to (…, H).
@@ -51,11 +54,11 @@ class Decoder(nn.Module, ABC):
 
     vector: nn.Parameter
 
-    def __init__(self, state: int, hidden: int) -> None:
+    def __init__(self, state: int, hidden: int, *, spread: float = 1.0) -> None:
         super().__init__()
         self.from_state = nn.Linear(state, hidden)
         self.from_tensor = nn.Linear(FEATURES, hidden, bias=False)
-        self.rows = coordinates(hidden)
+        self.rows = coordinates(hidden, spread)
         self.deeper = nn.Sequential(nn.ReLU(inplace=True))
 
     def forward(self, states: Tensor, tensors: Tensors) -> list[Tensor]:
@@ -97,21 +100,35 @@ class Decoder(nn.Module, ABC):
 class Pieces(Decoder):
     """MLP from an operator's state, a tensor's features and a piece's coordinates to the piece.
 
+    A piece's coordinates are heard by the hidden units, and weigh what these say. So the pieces of
+    a wide weight have a high rank, and two operators write different weights from the start: heard
+    alone, coordinates as large as that takes drown the state.
+
     Args:
-        state: size of an operator's state.
+        state: size of an operator's state, whose values have about 1 each.
         hidden: hidden units H (the paper has 64).
         depth: layers of the MLP (the paper has 2).
     """
 
     def __init__(self, state: int, hidden: int, depth: int = 2) -> None:
-        super().__init__(state, hidden)
-        self.columns = coordinates(hidden)
-        self.matrix = nn.Parameter(torch.randn(hidden, BLOCK, BLOCK, SIDE, SIDE) / hidden**0.5)
-        self.vector = nn.Parameter(torch.randn(hidden, VECTOR) / hidden**0.5)
+        super().__init__(state, hidden, spread=0.5**0.5)  # a piece's row is the sum of two digits
+        self.columns = coordinates(hidden, 0.5**0.5)
+        nn.init.normal_(self.from_state.weight, std=BY_STATE * state**-0.5)
+        nn.init.normal_(self.from_tensor.weight, std=0.5)
+        # the mean square of a rectified unit is half of what the variances add up to
+        spread = (2 / (BY_STATE**2 + 2) / hidden) ** 0.5
+        self.matrix = nn.Parameter(spread * torch.randn(hidden, BLOCK, BLOCK, SIDE, SIDE))
+        self.vector = nn.Parameter(spread * torch.randn(hidden, VECTOR))
         for _ in range(depth - 2):
             layer = nn.Linear(hidden, hidden)
             nn.init.kaiming_normal_(layer.weight)
             self.deeper.extend([layer, nn.ReLU(inplace=True)])
+
+    def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
+        length = math.prod(shape)
+        rows = pieces(self.rows, -(-length // VECTOR))
+        hidden = self.deeper(about[:, None] + rows) * rows
+        return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
 
     def parts(self, maps: list[Map]) -> list[tuple[Tensor, ...]]:
         places = [
@@ -126,11 +143,8 @@ class Pieces(Decoder):
         outputs, inputs, height, width = as_map(shape)
         o, i = min(outputs, BLOCK), min(inputs, BLOCK)
         down, across = -(-outputs // o), -(-inputs // i)
-        hidden = self.deeper(
-            about[:, None, None]
-            + pieces(self.rows, down)[None, :, None]
-            + pieces(self.columns, across)[None, None]
-        )
+        rows, columns = pieces(self.rows, down)[:, None], pieces(self.columns, across)[None]
+        hidden = self.deeper(about[:, None, None] + (rows + columns)) * (rows * columns)
         flat = hidden.flatten(0, 2) @ (parts[0] * scale).flatten(1)
         blocks = flat.view(len(about), down, across, o, i, height * width)
         whole = blocks.transpose(2, 3).reshape(len(about), down * o, across * i, height * width)
@@ -154,9 +168,12 @@ class PerKind(nn.Module):
         return [tensor for part in parts for tensor in part]
 
 
-def coordinates(hidden: int) -> nn.Parameter:
-    """Return new digits of the coordinates of pieces, (DIGITS, DIGIT, H)."""
-    return nn.Parameter(torch.randn(DIGITS, DIGIT, hidden))
+def coordinates(hidden: int, spread: float = 1.0) -> nn.Parameter:
+    """Return new digits of the coordinates of pieces, (DIGITS, DIGIT, H).
+
+    They are uniform, since products of normal ones would have long tails.
+    """
+    return nn.Parameter(spread * math.sqrt(3) * (2 * torch.rand(DIGITS, DIGIT, hidden) - 1))
 
 
 def pieces(digits: Tensor, count: int) -> Tensor:

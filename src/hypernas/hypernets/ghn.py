@@ -2,8 +2,10 @@
 
 Source: Zhang, Ren and Urtasun, Graph HyperNetworks for Neural Architecture Search (arXiv
 1810.05749), section 3. Notable choices: operators are found as chains of operations, their features
-tell kernels and sizes besides the kind; operators of one level are updated together; several
-candidates pass at once; every piece of a weight has coordinates of its own, so filters differ.
+tell kernels, sizes and places besides the kind; operators of one level are updated together;
+several candidates pass at once; every piece of a weight has coordinates of its own, so filters
+differ; and it begins with operators far apart, where states and weights that begin nearly equal for
+all of them take most of a fit to part (docs/log.md).
 """
 
 from __future__ import annotations
@@ -70,6 +72,7 @@ class GHN(GraphHypernet):
             )
         self.passing = Passing(scheme, aggregation)
         self.embed = nn.Linear(operators.FEATURES, state)
+        nn.init.normal_(self.embed.weight)
         self.propagation = Propagation(
             state,
             rounds,
@@ -78,6 +81,8 @@ class GHN(GraphHypernet):
             news=NEWS.get(stacking, "none"),
             networks=POSITIONS if stacking.startswith("own") else 1,
         )
+        self.propagation.keep()
+        self.norm = nn.LayerNorm(state)
         make = lambda: Pieces(state, hidden, depth)  # noqa: E731
         self.decoder = make() if mlp == "shared" else PerKind(make)
 
@@ -103,4 +108,4 @@ class GHN(GraphHypernet):
         return layout.plan(graph, self.passing, device)
 
     def states(self, tables: Tables) -> Tensor:
-        return self.propagation(self.embed(tables.features), tables.structure)
+        return self.norm(self.propagation(self.embed(tables.features), tables.structure))

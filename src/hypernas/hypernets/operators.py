@@ -19,7 +19,9 @@ from hypernas.graph import KINDS, Graph, Node
 
 KERNELS = (1, 3, 5, 7)
 """kernel sizes with a feature of their own; larger ones share one"""
-EXTRAS = ("dilated", "strided", "log channels", "log size", "members")
+EXTRAS = ("depth", "segment", "dilated", "strided", "log channels", "log size", "members")
+"""features besides kinds and kernels: depth is from 0, a source of the segment, to 1, a sink, and
+segment from 0, the first, to 1, the last"""
 FAR = 2**30
 """longer than any path: there is none"""
 MOST = 4
@@ -132,17 +134,21 @@ def _operators(graph: Graph, most: int, flat: bool) -> OperatorGraph:
             elif source != target:
                 edges.add((source, target))
     pairs = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2)
+    up, down = _depths(len(members), pairs), _depths(len(members), pairs[::-1, ::-1])
+    features = np.stack([_features([graph.nodes[i] for i in chain]) for chain in members])
+    features[:, _extra("depth")] = up / np.maximum(up + down, 1)
+    features[:, _extra("segment")] = segment / max(segment.max(), 1)
     return OperatorGraph(
         members=tuple(map(tuple, members)),
-        features=np.stack([_features([graph.nodes[i] for i in chain]) for chain in members]),
+        features=features,
         sizes=np.array(
             [_sizes([graph.nodes[i] for i in chain]) for chain in members], dtype=np.float32
         ),
         edges=pairs,
         fed=fed,
         segment=segment,
-        up=_depths(len(members), pairs),
-        down=_depths(len(members), pairs[::-1, ::-1]),
+        up=up,
+        down=down,
         owner=np.zeros(len(members), dtype=np.int64),
     )
 
@@ -187,20 +193,25 @@ def _depths(count: int, edges: np.ndarray) -> np.ndarray:
 
 
 def _features(nodes: list[Node]) -> np.ndarray:
-    """Describe an operator: counts of its kinds and kernels, and its size."""
+    """Describe an operator without its place: counts of its kinds and kernels, and its size."""
     row = np.zeros(FEATURES, dtype=np.float32)
     for node in nodes:
         row[KINDS.index(node.kind)] += 1
         if node.kernel:
             family = 0 if not node.parameters else 1 if node.groups == 1 else 2
             row[len(KINDS) + family * (len(KERNELS) + 1) + kernel_class(node.kernel)] += 1
-            row[-5] += max(node.dilation) > 1
-            row[-4] += max(node.stride) > 1
+            row[_extra("dilated")] += max(node.dilation) > 1
+            row[_extra("strided")] += max(node.stride) > 1
     shape = nodes[-1].shape or (1,)
-    row[-3] = math.log2(max(shape[0], 1)) / 8
-    row[-2] = math.log2(max(math.prod(shape[1:]), 1)) / 8
-    row[-1] = len(nodes) / 8
+    row[_extra("log channels")] = math.log2(max(shape[0], 1)) / 8
+    row[_extra("log size")] = math.log2(max(math.prod(shape[1:]), 1)) / 8
+    row[_extra("members")] = len(nodes) / 8
     return row
+
+
+def _extra(name: str) -> int:
+    """Return the column of one of :data:`EXTRAS`."""
+    return EXTRAS.index(name) - len(EXTRAS)
 
 
 def _sizes(nodes: list[Node]) -> tuple[int, int, int, int]:

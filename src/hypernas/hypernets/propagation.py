@@ -70,6 +70,12 @@ class Propagation(nn.Module):
         own = self.positions is not None or networks > 1
         self.register_buffer("met", torch.zeros((), dtype=torch.int64) if own else None)
 
+    def keep(self) -> None:
+        """Let new gates keep more of a state, so that it is not lost over the rounds."""
+        for network in self.networks:
+            assert isinstance(network, Network)
+            network.update.keep()
+
     def forward(self, states: Tensor, segments: list[Segment]) -> Tensor:
         """Return the states (N, D) after all rounds in all segments.
 
@@ -192,6 +198,11 @@ class Update(nn.Module):
         self.state = state
         cells = {"gru": nn.GRUCell, "lstm": nn.LSTMCell, "plain": nn.RNNCell}
         self.cell = cells[cell](state, state)
+
+    def keep(self) -> None:
+        """Raise by 1 what the gate that keeps a state hears; a plain cell has none."""
+        if not isinstance(self.cell, nn.RNNCell):
+            nn.init.ones_(self.cell.bias_hh[self.state : 2 * self.state].detach())
 
     def begin(self, states: Tensor) -> Tensor:
         """Return what is carried at first: the states (N, D), for an LSTM with an empty memory."""

@@ -1,0 +1,112 @@
+"""Write the tables of ``docs/ranking.md`` anew, from the results of ranking and search cost.
+
+    python benchmarks/pages.py
+
+A table stands between two comments, ``<!-- NAME -->`` and ``<!-- end -->``; what is around them is
+written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs/ranking.md"
+KINDS = ("all", "better half", "equal size")
+
+Rows = Sequence[dict[str, Any]]
+
+
+def main() -> None:
+    """Write the page anew."""
+    PAGE.write_text(renewed(PAGE.read_text()))
+
+
+def renewed(page: str) -> str:
+    """Return the page with its tables as the results have them."""
+    ranking, cost = (
+        json.loads((RESULTS / f"{n}.json").read_text()) for n in ("ranking", "search_cost")
+    )
+    made = {f"tau, {table}": taus(ranking["rows"], table) for table in tables(ranking["rows"])}
+    made |= {
+        "Pearson": listed([row for row in ranking["rows"] if row["what"].startswith("Pearson")]),
+        "seconds": listed([row for row in cost["rows"] if row["unit"] == "CPU s"]),
+        "times": listed([row for row in cost["rows"] if row["unit"] == "times"]),
+    }
+    made |= {f"how, {n}": how(r) for n, r in (("ranking", ranking), ("search_cost", cost))}
+
+    def one(found: re.Match[str]) -> str:
+        return f"<!-- {found[1]} -->\n{made[found[1]]}\n<!-- end -->"
+
+    return re.sub(r"<!-- (.+?) -->\n.*?\n?<!-- end -->", one, page, flags=re.DOTALL)
+
+
+def tables(rows: Rows) -> list[str]:
+    """Return the tables of ground truth, in order."""
+    return list(
+        dict.fromkeys(r["what"].split(", ")[2] for r in rows if r["what"].startswith("tau"))
+    )
+
+
+def how(result: dict[str, Any]) -> str:
+    """Say how a result came about."""
+    return f"`{result['command']}`, commit {result['commit']}, {result['machine']}."
+
+
+def taus(rows: Rows, table: str) -> str:
+    """Return a line for each way: tau by each statistic, regret, and cost."""
+    by_name = {row["what"]: row for row in rows}
+    names = [
+        r["what"].split(", ", 3)[3] for r in rows if r["what"].startswith(f"tau, all, {table},")
+    ]
+    regrets = f"regret of the best of 5 picks, {table}, "
+    for row in rows:
+        if (
+            row["what"].startswith(regrets)
+            and (name := row["what"].removeprefix(regrets)) not in names
+        ):
+            names.append(name)
+    lines = [
+        "| way | all | better half | equal size | regret | CPU s: once, each |",
+        "| --- " * 6 + "|",
+    ]
+    for name in names:
+        found = [by_name.get(f"tau, {kind}, {table}, {name}") for kind in KINDS]
+        cells = [_cell(row) for row in found]
+        regret = by_name.get(regrets + name)
+        cells.append("" if regret is None else f"{regret['value']:.1f}{_goal(regret, '.1f')}")
+        cells.append(found[0]["note"].split("; ")[1].removesuffix(" (CPU)") if found[0] else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return f"{row['value']:.2f} ({row['note'].split('; ')[0]}){_goal(row, '.2f')}"
+
+
+def _goal(row: dict[str, Any], form: str) -> str:
+    goal = row["goal"]
+    if goal is None:
+        return ""
+    met = row["value"] <= goal if row["better"] == "less" else row["value"] >= goal
+    return f"; goal {goal:{form}} {'met' if met else 'missed'}"
+
+
+def listed(rows: Rows) -> str:
+    """Return a line for each row."""
+    lines = ["| row | value | | peer | note |", "| --- | ---: | --- | --- | --- |"]
+    for row in rows:
+        goal = _goal(row, "g").removeprefix("; ")
+        value = f"{row['value']:.3g} {row['unit']}"
+        lines.append(f"| {row['what']} | {value} | {goal} | {row['peer']} | {row['note']} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
