@@ -13,13 +13,14 @@ from small_run import RUN
 
 from hypernas import climbing
 from hypernas.choices import canonical, identity
-from hypernas.climbing import Known, climbed, part, widths
+from hypernas.climbing import climbed, part, widths
 from hypernas.config import check
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json
 from hypernas.finalists import Picks
 from hypernas.jobs import Rescore, Train, TrainPart, Warm
+from hypernas.ladder import Known
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
 from hypernas.training import Trainer
@@ -106,6 +107,9 @@ def test_what_is_believed_is_kept(run: Run) -> None:
     expected = [one.accuracy for one in known.candidates]
     assert expected == sorted(expected, reverse=True)
     assert all(1 <= one.rungs <= 5 for one in known.candidates)
+    page = (run.folder / "report.html").read_text()
+    assert 'id="ladder"' in page
+    assert page.count("±") >= len(known.candidates)
 
 
 def test_what_is_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ from hypernas.console import Voice
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
 from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm
-from hypernas.ladder import REGRET, Entry, Rung, Standing, Widths, climb
+from hypernas.ladder import REGRET, Believed, Entry, Known, Rung, Standing, Widths, climb
 from hypernas.outcome import in_words
-from hypernas.results import Scored, Struct
+from hypernas.results import Scored
 from hypernas.searching import distinct, top
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
@@ -31,31 +31,6 @@ FIELD = 200
 """candidates that enter at least, the best by score"""
 SHOWN = 10
 """candidates that ``ladder.json`` tells of"""
-
-
-class Believed(Struct, frozen=True):
-    """What is believed of a network."""
-
-    choices: dict[str, Any]
-    params: int
-    macs: int
-    score: float
-    rungs: int
-    """on how many rungs it stands"""
-    accuracy: float
-    """expected on validation, mean over seeds"""
-    deviation: float
-    """how far it may be off"""
-
-
-class Known(Struct, frozen=True):
-    """What a ladder knows; written to ``ladder.json``."""
-
-    ended: bool
-    certainty: float
-    """probability that no network is half a point or more above the best trained one"""
-    candidates: list[Believed]
-    """those of which most is expected, best first"""
 
 
 class Trained:

@@ -42,10 +42,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from hypernas.choices import Architecture
 from hypernas.posterior import Climber, Floats, Posterior, Prior, described
+from hypernas.results import Struct
 
 Rung = Literal["rescore", "warm", "part"]
 AGAIN = Prior(0.95, 0.1)
@@ -162,6 +163,31 @@ def climb(
     finalists = ladder.standing(left).arrived[: widths.finalists]
     ladder.train({n: widths.seeds for n in finalists if len(ladder.accuracies[n]) < widths.seeds})
     yield ladder.standing(left, ended=True)
+
+
+class Believed(Struct, frozen=True):
+    """What is believed of a network."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: float
+    rungs: int
+    """on how many rungs it stands"""
+    accuracy: float
+    """expected on validation, mean over seeds"""
+    deviation: float
+    """how far it may be off"""
+
+
+class Known(Struct, frozen=True):
+    """What a ladder knows; written to ``ladder.json``."""
+
+    ended: bool
+    certainty: float
+    """probability that no network is half a point or more above the best trained one"""
+    candidates: list[Believed]
+    """those of which most is expected, best first"""
 
 
 class _Ladder:

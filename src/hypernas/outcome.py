@@ -20,6 +20,7 @@ from hypernas.errors import RunError
 from hypernas.explaining import Explanation
 from hypernas.files import read_json, write_json, write_text
 from hypernas.finalists import Picks, so_far
+from hypernas.ladder import Known
 from hypernas.remembered import DataRecord
 from hypernas.report import draw_mean, write_report
 from hypernas.report.formats import ranked_by
@@ -222,13 +223,17 @@ def write_explanation(found: Explanation, path: Path) -> None:
 
 
 def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> None:
-    """Write ``report.html``, with what ``explain.json`` says where there is one."""
-    graph = place.candidates.of(result.best.choices).graph
-    title = f"{place.data.name}, {place.space.name}"
-    path = place.folder / "explain.json"
-    found = read_json(path, Explanation) if path.exists() else None
-    report = place.folder / "report.html"
-    write_report(report, result, scored, graph, title=title, explanation=found)
+    """Write ``report.html``, with what ``explain.json`` and ``ladder.json`` say where they are."""
+    explained, climbed = place.folder / "explain.json", place.folder / "ladder.json"
+    write_report(
+        place.folder / "report.html",
+        result,
+        scored,
+        place.candidates.of(result.best.choices).graph,
+        title=f"{place.data.name}, {place.space.name}",
+        explanation=read_json(explained, Explanation) if explained.exists() else None,
+        ladder=read_json(climbed, Known) if climbed.exists() else None,
+    )
 
 
 def show(voice: Voice, result: Result, folder: Path) -> None:

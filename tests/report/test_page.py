@@ -14,6 +14,7 @@ from known_laws import every, known
 
 from hypernas.errors import RunError
 from hypernas.explaining.record import Change, Savings
+from hypernas.ladder import Believed, Known
 from hypernas.report import write_report
 from hypernas.report.charts import (
     MOST_POINTS,
@@ -214,6 +215,29 @@ def test_outliers_do_not_press_the_others_together():
     floor = visible_floor([-1.0 - i / 100 for i in range(50)] + [-40.0])
     assert floor is not None
     assert -2.5 < floor < -1.4
+
+
+def test_what_the_ladder_believes_has_a_section(finished: Demo):
+    one = Believed(
+        choices={"op": EVIL},
+        params=1200,
+        macs=34_000,
+        score=-1.25,
+        rungs=3,
+        accuracy=0.912,
+        deviation=0.004,
+    )
+    for ended in (True, False):
+        known = Known(ended=ended, certainty=0.93, candidates=[one])
+        text = render(
+            finished.result, finished.scored, finished.best.graph, title="A run", ladder=known
+        )
+        page = Page(text)
+        assert page.sections.index("ladder") == page.sections.index("winner") - 1
+        assert EVIL not in text
+        assert "91.2 % ± 0.4 %" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+        assert "0.5 points or more above the best trained network" in page.text
+        assert ("The ladder has not ended yet" in page.text) is not ended
 
 
 def test_explanation_has_a_section(finished: Demo):

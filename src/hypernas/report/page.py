@@ -16,6 +16,7 @@ from hypernas.console import chance
 from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown, sections
 from hypernas.files import write_text
 from hypernas.graph import Graph
+from hypernas.ladder import REGRET, Known
 from hypernas.report import charts, exits, formats
 from hypernas.report.drawing import draw
 from hypernas.report.mean_cell import draw_mean
@@ -34,6 +35,7 @@ def write_report(
     *,
     title: str,
     explanation: Explanation | None = None,
+    ladder: Known | None = None,
 ) -> None:
     """Write the page of a finished run, as a whole or not at all.
 
@@ -44,11 +46,13 @@ def write_report(
         graph: of the best network.
         title: of the page.
         explanation: what good candidates have in common, where it was asked for.
+        ladder: what it came to believe, where finalists climbed one.
 
     Raises:
         RunError: the file cannot be written.
     """
-    write_text(path, render(result, scored, graph, title=title, explanation=explanation))
+    page = render(result, scored, graph, title=title, explanation=explanation, ladder=ladder)
+    write_text(path, page)
 
 
 def render(
@@ -58,6 +62,7 @@ def render(
     *,
     title: str,
     explanation: Explanation | None = None,
+    ladder: Known | None = None,
 ) -> str:
     """Return the page as text; see :func:`write_report`."""
     template = resources.files("hypernas.report").joinpath("page.html").read_text("utf-8")
@@ -95,6 +100,8 @@ def render(
         graph=graph,
         explanation=explanation,
         common=_common(explanation) if explanation else {},
+        ladder=ladder,
+        regret=f"{100 * REGRET:g}",
         steps=_steps(result.seconds),
         configuration=_configuration(result),
         plotly=get_plotlyjs(),
