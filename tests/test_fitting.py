@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,20 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 
     lines = (folder / "log.jsonl").read_text().splitlines()
     return [json.loads(line, parse_constant=refuse) for line in lines]
+
+
+def test_what_is_there_before_a_fit_is_not_collected_meanwhile(
+    known: Survey, tmp_path: Path
+) -> None:
+    frozen: list[int] = []
+    made = work(known, steps=3)
+    fit(made, tmp_path, scorer(made), progress=lambda *_: frozen.append(gc.get_freeze_count()))
+    assert min(frozen) > 1000
+    assert gc.get_freeze_count() == 0
+    made = work(known, steps=3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(made, tmp_path / "other", scorer(made), progress=stop_at(2))
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(("hypernet", "steps", "rate"), [("ghn", 80, 5e-3), ("shared", 150, 1e-2)])
