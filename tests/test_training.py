@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from torch import nn
 
 from hypernas import training
 from hypernas.candidate import build_network
+from hypernas.config import Config
 from hypernas.data import Augmentation
 from hypernas.tasks import Classification
 from hypernas.training import Recipe, Trainer, measure, measure_exits
+from hypernas.workplace import Workplace
 
 CHOICES = {"width": 6, "depth": 1, "layer0.op": "conv", "layer0.kernel": 3, "heads": ["plain"]}
 
@@ -245,3 +248,38 @@ def test_what_cannot_be_recorded_trains_all_the_same() -> None:
     made.train()(x).sum().backward()
     assert module.norm.weight.grad is not None
     assert not torch.equal(module.norm.running_mean, torch.zeros(3, device="cuda"))
+
+
+@on_gpu
+@pytest.mark.parametrize("hypernet", ["", "ghn", "ghn2", "shared"])
+def test_a_gpu_finds_the_gradients_of_the_cpu(tmp_path: Path, hypernet: str) -> None:
+    """Those of padded average pools are wrong on a GPU in channels-last, up to torch 2.13 or so."""
+    found = []
+    for device in ("cpu", "cuda"):
+        config = Config(
+            data="digits",
+            space="nas-bench-201",
+            options={"width": 8, "cells": 1, "stages": 2},
+            hypernet=hypernet or "ghn",
+            device=device,
+        )
+        place = Workplace(tmp_path / f"{device}-{hypernet}", config)
+        place.data = place.record_data()
+        edges = ["avg_pool_3x3", "nor_conv_3x3", "skip_connect"] * 2
+        names = place.candidates.draw(random.Random(0)).choices
+        candidate = place.candidates.of(dict(zip(names, edges, strict=True)))
+        images, targets = place.batches(place.splits.fit, 64).random(0, "step", 0)
+        if hypernet:
+            taught = place.new_hypernet()
+            taught.prepare([candidate])
+            (weights,) = taught([candidate])
+            candidate.module.train()
+            outputs = candidate(weights, images)
+        else:
+            module = build_network(place.space, candidate.choices, place.signature, seed=0)
+            taught, outputs = module, module.to(device).train()(images)
+        place.task.loss(outputs, targets).backward()
+        found.append([p.grad.cpu() for p in taught.parameters() if p.grad is not None])
+    for one, other in zip(*found, strict=True):
+        scale = max(float(one.abs().max()), 1e-3)
+        torch.testing.assert_close(other, one, rtol=0.02, atol=0.02 * scale)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hypernas import workplace
 from hypernas.config import Config
 from hypernas.errors import ConfigError
 from hypernas.fitting import RECIPES
@@ -53,3 +54,15 @@ def test_a_fit_is_annealed_over_its_share_of_the_steps(tmp_path: Path) -> None:
     work = made.fit(made.new_hypernet(), steps=60)
     assert [work.draws.ease(step) for step in (0, 15, 30)] == [0.0, 0.5, 1.0]
     assert work.batches.batch_size == 50
+
+
+@pytest.mark.parametrize(("device", "layout"), [("cpu", True), ("cuda", False), ("cuda:1", False)])
+def test_images_lie_in_channels_last_on_the_cpu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, layout: bool
+) -> None:
+    """On a GPU torch's gradients of padded average pools are wrong in it."""
+    made = place(tmp_path, device=device)
+    made.data = made.record_data()
+    monkeypatch.setattr(workplace, "Batches", lambda **given: given)
+    given: Any = made.batches(made.splits.fit, 8)
+    assert given["channels_last"] is layout

@@ -89,8 +89,10 @@ class Candidate:
         """Run the module with ``weights``, one tensor for each parameter name."""
         try:
             for name, tensor in weights.items():
+                # on a GPU no layout but the plain one is safe: see Workplace.batches
+                plain = tensor.contiguous() if tensor.is_cuda else tensor
                 for holder, key, _ in self._holders[name]:
-                    holder[key] = tensor
+                    holder[key] = plain
             return self.module(x)
         finally:
             for places in self._holders.values():
