@@ -10,7 +10,7 @@ import torch
 
 from hypernas.candidate import Candidate, Candidates
 from hypernas.hypernets import make
-from hypernas.hypernets.operators import EXTRAS, operators
+from hypernas.hypernets.operators import EXTRAS, operators, side_by_side
 from hypernas.spaces import find
 from hypernas.tasks import Signature
 
@@ -76,3 +76,16 @@ def test_an_operator_tells_its_place() -> None:
     assert depth.min() == 0
     assert depth.max() == 1
     assert all(depth[source] < depth[target] for source, target in graph.edges)
+
+
+def test_cells_that_do_not_hear_each_other_pass_at_once() -> None:
+    candidates = [of(3), of(1)]
+    at_once = make("ghn", {"stacking": "shared"})
+    in_turn = make("ghn", {"stacking": "shared"})
+    in_turn.apart = False
+    graph = side_by_side([operators(candidate) for candidate in candidates])
+    assert len(in_turn.structure(graph, torch.device("cpu"))) > 3
+    assert len(at_once.structure(graph, torch.device("cpu"))) == 1
+    for one, other in zip(at_once(candidates), in_turn(candidates), strict=True):
+        for name, weight in one.items():
+            torch.testing.assert_close(weight, other[name], rtol=1e-4, atol=1e-5)
