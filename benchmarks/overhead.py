@@ -25,10 +25,11 @@ from common import Row, write
 from hypernas import hypernets
 from hypernas.candidate import Candidate, Candidates, build_network
 from hypernas.data import Augmentation, Batches, Examples, Normalisation
+from hypernas.draws import Draws
 from hypernas.fitting import Fit, FitOptions
 from hypernas.scoring import BLOCK, Scorer
 from hypernas.spaces import find
-from hypernas.survey import Draws, survey
+from hypernas.survey import survey
 from hypernas.tasks import Classification, Signature
 
 BATCH = 64
@@ -78,7 +79,7 @@ class Bench:
         draws = Draws(
             self.candidates,
             survey(self.candidates, seed=0, draws=surveyed),
-            balanced=True,
+            by="balanced",
             seed=0,
         )
         made = hypernets.make(hypernet)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from hypernas import hypernets
 from hypernas.candidate import Candidate
 from hypernas.config import Config
+from hypernas.draws import Draws
 from hypernas.files import read_tensors, write_tensors
 from hypernas.fitting import Fit, FitOptions
 from hypernas.hypernets import Hypernet
@@ -42,7 +43,6 @@ from hypernas.randomness import rng, torch_generator
 from hypernas.results import Better
 from hypernas.runs import Run
 from hypernas.searching import distinct
-from hypernas.survey import Draws
 from hypernas.uncertainty import better
 from hypernas.workplace import Workplace
 
@@ -70,7 +70,7 @@ def states_of(place: Workplace, seed: int) -> dict[float, State]:
     paths = {step: place.folder / f"seed-{seed}" / f"{step}.safetensors" for step in kept}
     if not paths[steps].exists():
         hypernet = hypernet_of(place, seed)
-        draws = Draws(place.fit_candidates, place.fit_survey, balanced=True, seed=seed)
+        draws = Draws(place.fit_candidates, place.fit_survey, by="balanced", seed=seed)
         options = FitOptions(steps=steps, recipe=place.fit_recipe, seed=seed)
         work = Fit(hypernet, draws, place.fit_batches, place.task, options)
         while work.step < steps:

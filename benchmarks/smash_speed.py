@@ -37,12 +37,13 @@ from hypernas import hypernets
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import Draw
 from hypernas.data import Batches, Examples, Normalisation
+from hypernas.draws import Draws
 from hypernas.fitting import RECIPES, Fit, FitOptions
 from hypernas.randomness import rng
 from hypernas.scoring import Scorer
 from hypernas.spaces import find
 from hypernas.spaces.banks.architecture import drawn
-from hypernas.survey import Draws, Survey
+from hypernas.survey import Survey
 from hypernas.tasks import Classification, Signature
 
 DATA = Signature(input_shape=(3, 32, 32), outputs=10)
@@ -108,7 +109,7 @@ class Bench:
         recipe = RECIPES["classic"]
         annealed = 0.0 if self.ease else float(STEPS)
         self.draws = Draws(
-            self.candidates, Survey(drawn=[]), balanced=False, annealed=annealed, seed=0
+            self.candidates, Survey(drawn=[]), by="uniform", annealed=annealed, seed=0
         )
         self.met = [self.draws(step) for step in range(architectures)]
         self.hypernet = hypernets.make("smash", example=self.met[0])

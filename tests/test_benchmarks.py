@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from hypernas.cli import main
+from hypernas.hypernets import hypernet
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CELL = ["--space", "cell", "--set", "width=4", "cells=2", "nodes=6"]
@@ -25,6 +27,13 @@ def correlation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(correlation, "TRUTH", tmp_path)
     monkeypatch.setattr(correlation, "scatter", lambda *_: None)
     return correlation
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_can_be_imported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(hypernet, "BUILT_IN", dict(hypernet.BUILT_IN))
+    importlib.import_module(path.stem)
 
 
 @pytest.mark.slow  # 2 minutes

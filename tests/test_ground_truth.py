@@ -18,7 +18,7 @@ from hypernas.cli import main
 from hypernas.config import Config
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, HypernasError, RunError
-from hypernas.ground_truth import Table, make, place_of, read, sees_inputs
+from hypernas.ground_truth import Table, make, place_of, read, sees_inputs, write
 from hypernas.isomorphism import network_digest
 from hypernas.spaces import find
 
@@ -155,6 +155,40 @@ def test_refusals(
         make(path, asked(**changes), QUIET)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_what_was_begun_with_other_settings_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the table itself was not written yet."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "t.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(ground_truth, "train_each", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(path, ASKED, QUIET)
+    assert not path.exists()
+    for changes, words in (
+        ({"train_rate": 0.2}, "train-rate 0.1 instead of 0.2"),
+        ({"options": {"width": 3, "cells": 1, "stages": 1}}, "options"),
+        ({"examples": 300}, "examples 400 instead of 300"),
+    ):
+        with pytest.raises(RunError, match=words):
+            make(path, asked(**changes), QUIET)
+
+
+def test_fewer_networks_than_were_begun_leave_none_untrained(
+    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.jsonl"
+    untrained = [msgspec.structs.replace(one, trials=[]) for one in table.networks[2:]]
+    write(path, Table(setting=table.setting, networks=[*table.networks[:2], *untrained]))
+    made = make(path, asked(architectures=2), Voice())
+    assert made.networks == table.networks[:2]
+    assert "nan" not in capsys.readouterr().out
 
 
 def test_a_space_without_as_many_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,9 @@ def test_rungs_are_left_out_and_nothing_need_be_trained_in_any_case() -> None:
         *_, last = climbed(world, replace(WIDTHS, rungs=rungs, full=6))
         assert 2 <= len(last.arrived) <= 6
         assert last.ended
+    *_, last = climbed(world, replace(WIDTHS, rungs={}, full=3))
+    first = max(range(len(world.entries)), key=lambda number: world.entries[number].score)
+    assert first in last.arrived, "the best by score stays on the highest rung"
     few = World(0, candidates=3, unchosen=2)
     *_, last = climbed(few)
     assert len(last.arrived) <= 3

@@ -100,14 +100,27 @@ def test_ties_are_those_of_the_seeds() -> None:
     assert tied([network(0, [0.9]), network(1, [0.8])]) is None
 
 
+def test_a_network_of_two_sources_counts_once() -> None:
+    twice = [network(0, [0.9, 0.91], source=source) for source in ("search", "biggest")]
+    found = tied([*twice, network(1, [0.5, 0.51])])
+    assert found is not None
+    assert found.networks == 1
+    assert found.deviation == pytest.approx(0.01 / sqrt(2))
+
+
 def test_best_of_random_by_drawing() -> None:
     accuracies = [0.1, 0.5, 0.7, 0.9]
     rng = np.random.default_rng(0)
     for count in (1, 3, 10):
         drawn = rng.choice(accuracies, (20_000, count)).max(1).mean()
-        found = best_of_random(accuracies, count)
+        found = best_of_random(accuracies, accuracies, count)
         assert found.value == pytest.approx(drawn, abs=0.01)
         assert found.low <= found.value <= found.high + 1e-9 <= 0.9 + 1e-6
+
+
+def test_the_best_of_random_is_chosen_by_validation() -> None:
+    found = best_of_random([0.1, 0.2, 0.9, 0.3], [0.9, 0.8, 0.4, 0.7], 100)
+    assert found.value == pytest.approx(0.4, abs=1e-6)
 
 
 def test_ceiling_is_that_of_the_first_two_seeds() -> None:
@@ -115,7 +128,7 @@ def test_ceiling_is_that_of_the_first_two_seeds() -> None:
     found = ceiling(twice)
     assert found is not None
     assert found["all"].value == 1
-    assert ceiling([network(n, [0.5]) for n in range(9)]) is None
+    assert ceiling(twice[:7]) is None
 
 
 def made(seed: int = 0, count: int = 24) -> list[Network]:

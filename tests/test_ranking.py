@@ -126,6 +126,11 @@ def test_the_mean_over_fits_and_their_part_in_the_interval() -> None:
 def test_resampled_picks_are_counted_as_often_as_drawn() -> None:
     value, right = np.array([3.0, 2.0, 1.0]), np.array([0.5, 0.9, 0.7])
     counts = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
-    first = ranking._first(value, counts, 2)
+    first = ranking._places(value, counts, 2) > 0
     assert first.tolist() == [[True, False, False], [False, True, True], [True, True, False]]
     assert regret(value, right, 2).value == 0.0
+
+
+def test_a_perfect_ranking_shares_its_whole_top_however_it_is_resampled() -> None:
+    found = overlap(np.arange(20), np.arange(20) / 20, 5)
+    assert (found.value, found.low, found.high) == (1, 1, 1)

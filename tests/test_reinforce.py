@@ -70,6 +70,14 @@ def test_what_was_rewarded_becomes_likely(
     assert after > 185
 
 
+def test_only_differences_of_scores_count(candidates: Candidates) -> None:
+    def after(level: float) -> dict:
+        rewards = [scored(candidates, n, lambda c: c["depth"] + level) for n in range(20)]
+        return learned(rewards, candidates, 0.1)
+
+    assert after(-100.0) == pytest.approx(after(0.0))
+
+
 def test_a_step_is_along_the_gradient_of_the_likelihood(candidates: Candidates) -> None:
     """The change of each logit is proportional to the slope of log p, by differences."""
     history = [scored(candidates, seed, lambda c: c["width"]) for seed in range(12)]

@@ -49,16 +49,28 @@ def branch(run: Workplace, folder: str, space: Space, **changes: Any) -> Workpla
         config = msgspec.structs.replace(config, budgets=(run.budgets.low, run.budgets.high))
     place = Workplace(run.folder / folder, config)
     if (place.folder / "config.json").exists():
-        other = difference(read_json(place.folder / "config.json", Config), config)
-        if other is not None:
-            raise RunError(
-                f"{place.folder} holds networks trained with {other}; give the same options to go "
-                "on, or remove it"
-            )
+        require_same(place)
         return place
     place.space = space
     place.data = place.record_data() if "data" in changes else run.data
     return place
+
+
+def require_same(place: Workplace) -> None:
+    """Refuse a folder in which networks are trained with other options; a new one is fine.
+
+    Raises:
+        RunError: names the option.
+    """
+    path = place.folder / "config.json"
+    if not path.exists():
+        return
+    other = difference(read_json(path, Config), place.config)
+    if other is not None:
+        raise RunError(
+            f"{place.folder} holds networks trained with {other}; give the same options to go on, "
+            "or remove it"
+        )
 
 
 def require_answer(place: Workplace, choices: Architecture) -> None:

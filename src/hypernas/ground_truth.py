@@ -26,7 +26,7 @@ from scipy.stats import kendalltau
 
 from hypernas import data
 from hypernas.asked import GroundTruth
-from hypernas.branches import require_counts, train_each, write_branch
+from hypernas.branches import require_counts, require_same, train_each, write_branch
 from hypernas.candidate import Candidate, build_network
 from hypernas.choices import Architecture, canonical
 from hypernas.config import Config, check, in_full
@@ -190,6 +190,7 @@ def make(path: Path, asked: GroundTruth, voice: Voice) -> Table:
     """
     _check(path, asked)
     place = Workplace(path.with_name(f"{_stem(path)}.work"), _config(asked))
+    require_same(place)
     setting = _setting(asked, place)
     known = _known(path, setting)
     place.space.require(place.signature)
@@ -310,7 +311,7 @@ def sees_inputs(place: Workplace, candidate: Candidate) -> bool:
 
 
 def _merged(known: Sequence[Truth], drawn: Sequence[Candidate]) -> list[Truth]:
-    """Return a line for each drawn architecture, and after them those known besides."""
+    """Return a line for each drawn architecture, and after them those trained besides."""
     old = {canonical(truth.choices): truth for truth in known}
     lines = []
     for candidate in drawn:
@@ -318,7 +319,7 @@ def _merged(known: Sequence[Truth], drawn: Sequence[Candidate]) -> list[Truth]:
             choices=candidate.choices, params=candidate.params, macs=candidate.macs, trials=[]
         )
         lines.append(old.pop(canonical(candidate.choices), new))
-    return [*lines, *old.values()]
+    return [*lines, *(truth for truth in old.values() if truth.trials)]
 
 
 def _lacking(table: Table, asked: GroundTruth) -> list[Train]:

@@ -148,7 +148,8 @@ def climb(
         seed: of the posterior's draws.
     """
     ladder = _Ladder(entries, widths, source, seed)
-    first, *left = sorted(ladder.candidates, key=lambda number: -entries[number].score)
+    left = sorted(ladder.candidates, key=lambda number: -entries[number].score)
+    first = left[0]
     ladder.begin(first)
     yield ladder.standing([first])
     for rung, count in widths.rungs.items():

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata, t
 
+from hypernas.choices import canonical
 from hypernas.console import Voice
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
 from hypernas.results import Answer, Estimate, Meter, Network, Ranked, Tie
@@ -86,6 +87,7 @@ def tied(networks: Sequence[Network]) -> Tie | None:
     Two means differ by luck with the deviation s √(1/a + 1/b) for a and b seeds; s is pooled over
     all networks that have several.
     """
+    networks = different(networks)
     several = [[t.val_accuracy for t in n.seeds] for n in networks if len(n.seeds) > 1]
     if not several:
         return None
@@ -102,23 +104,28 @@ def tied(networks: Sequence[Network]) -> Tie | None:
     return Tie(networks=len(equal), smallest=smallest, deviation=deviation)
 
 
-def best_of_random(accuracy: ArrayLike, count: int) -> Estimate:
-    """Return the expected best of ``count`` draws from accuracies (N,), with replacement.
+def different(networks: Sequence[Network]) -> list[Network]:
+    """Return networks without those that are there already under another source."""
+    return list({canonical(network.choices): network for network in reversed(networks)}.values())
 
-    The interval is that of resampled accuracies. It can be no better than the best that was seen.
+
+def best_of_random(validation: ArrayLike, test: ArrayLike, count: int) -> Estimate:
+    """Return the expected test accuracy of the best by validation of ``count`` random networks.
+
+    They are drawn with replacement from accuracies (N,); the interval is that of resampled ones. It
+    can be no better than what was seen.
     """
     rng = np.random.default_rng(0)
-    found = np.sort(np.asarray(accuracy, dtype=float))
-    below = (np.arange(len(found) + 1) / len(found)) ** count
+    tested = np.asarray(test, dtype=float)[np.argsort(validation, kind="stable")]
+    below = (np.arange(len(tested) + 1) / len(tested)) ** count
     shares = np.diff(below)
-    resampled = np.sort(rng.choice(found, (2000, len(found))), axis=1) @ shares
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Estimate(value=float(found @ shares), low=float(low), high=float(high))
+    resampled = np.sort(rng.integers(len(tested), size=(2000, len(tested))), axis=1)
+    low, high = np.quantile(tested[resampled] @ shares, [0.025, 0.975])
+    return Estimate(value=float(tested @ shares), low=float(low), high=float(high))
 
 
-def ceiling(networks: Sequence[Network]) -> dict[str, Estimate] | None:
-    """Return how well one seed of the networks ranks another, or None of fewer than LEAST."""
-    twice = [network for network in networks if len(network.seeds) > 1]
+def ceiling(twice: Sequence[Network]) -> dict[str, Estimate] | None:
+    """Return how well the first seed of networks ranks the second, or None of fewer than LEAST."""
     if len(twice) < LEAST:
         return None
     first, second = ([_tested(n, seed) for n in twice] for seed in (0, 1))
@@ -163,15 +170,18 @@ def meter(
     trained = [training.seconds for network in sample for training in network.seeds]
     count = round(search_seconds / np.mean(trained)) if np.mean(trained) > 0 else 0
     tie = tied([*sample, *others])
+    twice = [network for network in different([*sample, *others]) if len(network.seeds) > 1]
+    validation = [network.val_accuracy for network in sample]
     return Meter(
         networks=len(sample),
         top=top,
         signals=signals,
-        ceiling=ceiling([*sample, *others]),
+        ceiling=ceiling(twice),
+        repeated=len(twice),
         beyond_size=answer,
         partial=partial,
         tie=tie,
-        random_search=best_of_random(accuracy, count) if count else None,
+        random_search=best_of_random(validation, accuracy, count) if count else None,
         random_count=count,
         text=_in_words(len(sample), signals, partial, answer, tie),
     )
@@ -223,7 +233,9 @@ def show(voice: Voice, found: Meter | None) -> None:
     ]
     if found.ceiling is not None:
         below = [f"{found.ceiling[kind].value:.2f}" for kind in kinds]
-        rows.append(("another seed", str(found.ceiling["all"]), *below, "–"))
+        rows.append(
+            (f"another seed, {found.repeated} networks", str(found.ceiling["all"]), *below, "–")
+        )
     about = f"regret: in points, of the best of {found.top}"
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
     if found.random_search is not None:

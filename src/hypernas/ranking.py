@@ -75,10 +75,13 @@ def pearson(values: ArrayLike, accuracy: ArrayLike) -> Estimate:
 
 
 def overlap(values: ArrayLike, accuracy: ArrayLike, k: int) -> Estimate:
-    """Return the share of the k networks of highest value that are among the k most accurate."""
+    """Return the share of the k networks of highest value that are among the k most accurate.
+
+    A resampled network that was drawn several times fills as many places of the k.
+    """
 
     def share(value: Floats, right: Floats, counts: Floats) -> Floats:
-        return (_first(value, counts, k) & _first(right, counts, k)).sum(1) / k
+        return np.minimum(_places(value, counts, k), _places(right, counts, k)).sum(1) / k
 
     return _resampled(share, values, accuracy)
 
@@ -91,7 +94,7 @@ def regret(values: ArrayLike, accuracy: ArrayLike, k: int) -> Estimate:
 
     def lost(value: Floats, right: Floats, counts: Floats) -> Floats:
         there = np.where(counts > 0, right, -np.inf).max(1)
-        picked = np.where(_first(value, counts, k), right, -np.inf).max(1)
+        picked = np.where(_places(value, counts, k) > 0, right, -np.inf).max(1)
         return there - picked
 
     return _resampled(lost, values, accuracy)
@@ -163,10 +166,10 @@ def _ratio(covariance: Floats, spread: Floats) -> Floats:
     return np.where(there, covariance / np.sqrt(np.where(there, spread, 1)), 0)
 
 
-def _first(value: Floats, counts: Floats, k: int) -> NDArray[np.bool_]:
-    """Return which networks are among the k of highest value, (R, N); ties go to the earlier."""
+def _places(value: Floats, counts: Floats, k: int) -> Floats:
+    """Return how many of the k places of highest value each fills, (R, N); ties: the earlier."""
     order = np.argsort(-value, kind="stable")
     before = np.cumsum(counts[:, order], axis=1) - counts[:, order]
-    found = np.empty(counts.shape, dtype=bool)
-    found[:, order] = (before < k) & (counts[:, order] > 0)
+    found = np.empty(counts.shape)
+    found[:, order] = np.clip(k - before, 0, counts[:, order])
     return found

@@ -69,9 +69,9 @@ def learned(history: Iterable[Scored], candidates: Candidates, rate: float) -> L
     mean = spread = 0.0
     for number, scored in enumerate(history):
         share = 1 - DECAY if number * (1 - DECAY) > 1 else 1 / (number + 1)  # at first plain means
-        gap = scored.score - mean
+        gap = scored.score - mean if number else 0.0
         deviation = math.sqrt(spread)
-        mean += share * gap
+        mean = mean + share * gap if number else scored.score
         spread += share * (gap**2 - spread)
         if number == 0 or deviation == 0:
             continue

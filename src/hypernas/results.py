@@ -325,6 +325,8 @@ class Meter(Struct, frozen=True):
     """the score first"""
     ceiling: dict[str, Estimate] | None
     """Kendall's tau, by pairs, of the first two seeds of the networks that have two"""
+    repeated: int
+    """networks that have two seeds, finalists too: the range of these may be narrower"""
     beyond_size: Answer
     partial: Estimate
     """correlation of score and accuracy without what size explains"""

@@ -33,7 +33,7 @@ def measured(
     """Return the value of each network by each rival that can be computed here."""
     path = place.folder / "rivals.json"
     known = read_json(path, dict[str, Values]) if path.exists() else {}
-    compute = Proxies(place)
+    compute = Proxies(place, seed=place.config.seed)
     for done, name in enumerate(PROXIES, start=1):
         before = known.get(name, Values(of={}, seconds=0.0))
         lacking = {identity(n.choices): n for n in networks if identity(n.choices) not in before.of}

@@ -145,7 +145,7 @@ class Change(Struct, frozen=True):
     saved: float
     """share of the MACs, 0 to 1"""
     score: Estimate
-    """change of the score; the interval is over validation images, the same ones for both"""
+    """change of the score; the interval is that of a comparison, see `hypernas.uncertainty`"""
     best: bool
     """whether no other change saves as many MACs at a higher score"""
 
