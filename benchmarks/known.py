@@ -13,11 +13,13 @@ from copy import copy
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hypernas.candidate import build_network
-from hypernas.choices import Architecture
+from hypernas.choices import Architecture, identity
+from hypernas.errors import RunError
 from hypernas.files import read_json, write_json
 from hypernas.ground_truth import place_of, read
 from hypernas.training import Trainer
@@ -47,12 +49,19 @@ class Known:
         self.name = name
         self.truths = [truth for truth in table.networks if truth.accuracy(0) is not None]
         self.recipe = table.setting.recipe
-        self.place: Workplace = place_of(table.setting, work / name)
+        # what is worked out for other data or another recipe lies elsewhere
+        setting = identity({"setting": msgspec.to_builtins(table.setting)})
+        self.place: Workplace = place_of(table.setting, work / f"{name}-{setting}")
 
     @property
     def choices(self) -> list[Architecture]:
         """The architectures, N."""
         return [truth.choices for truth in self.truths]
+
+    @property
+    def digest(self) -> str:
+        """Name of what is worked out for these architectures, in this order."""
+        return identity({"architectures": [identity(choices) for choices in self.choices]})
 
     @cached_property
     def accuracy(self) -> Floats:
@@ -63,6 +72,19 @@ class Known:
     def again(self) -> Floats:
         """The same by the second seed, (N,); NaN where there is none."""
         return np.array([truth.accuracy(1) for truth in self.truths], dtype=float)
+
+    def require_twice(self) -> None:
+        """Refuse a table of which a network was trained once: the luckiest would seem the best.
+
+        Raises:
+            RunError: says how many are lacking.
+        """
+        lacking = int(np.isnan(self.again).sum())
+        if lacking:
+            raise RunError(
+                f"{lacking} networks of {self.name} were trained once; train all of them twice, "
+                f"with --seeds 2 --repeated {len(self.truths)}"
+            )
 
     @cached_property
     def by_epoch(self) -> Floats:

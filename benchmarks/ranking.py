@@ -8,8 +8,9 @@ first seed of each network; ``another seed`` is the ceiling, over the networks t
 told over all pairs of networks, within the better half, and within fifths by MACs, with 95 %
 intervals over resampled networks and fits; a way that trains some networks to calibrate ranks the
 others. Regret is, in points, by how much the best of five picks is worse than the best there is,
-the mean over fits and over limits at four quantiles of MACs. With ``--ways`` only these are worked
-out and kept, and nothing is written: so several processes can share the work. A killed one goes on.
+the mean over fits and over limits at four quantiles of MACs. With ``--ways`` only these are
+worked out and kept, and nothing is written: so several processes can share the work, each with
+tables or hypernetworks of its own. A killed one goes on.
 
 With ``--published`` a table of ``nas-bench-macro`` has rows of its own in which the truth is the
 published accuracy of its networks at their full size (github.com/xiusu/NAS-Bench-Macro), and a way
@@ -30,6 +31,9 @@ from ways import Settings, Way, again, every, small
 
 from hypernas.ranking import Estimate, pairs_of, pearson, tau
 
+OWN = "calibrated score"
+OURS = (OWN, "score (ghn)", "score (smash)", "score and params", "ladder", "another seed")
+"""ways that are no rivals"""
 GOALS = {"all": 0.88, "better half": 0.70, "equal size": 0.60}
 """of the calibrated score; 95 % of the ceiling will do"""
 OF_CEILING = 0.95
@@ -62,8 +66,8 @@ def main() -> None:
                 found[way] = work_out()
                 print(f"{name}: {way}", flush=True)
         if given.ways is None:
-            rows += [*tau_rows(known, found), *pearson_rows(known, found)]
-            rows += regret_rows(known, found)
+            rows += [*tau_rows(known, found), *cheap_rows(known, found)]
+            rows += [*pearson_rows(known, found), *regret_rows(known, found)]
             if given.published and known.place.space.name == "nas-bench-macro":
                 other = published(known, given.published)
                 found |= {"trained here": small(known), "another seed": again(other)}
@@ -77,7 +81,7 @@ def tau_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
     ceiling = {kind: found.value for kind, found in _taus(known, ways["another seed"])}
     for name, way in ways.items():
         for kind, found in _taus(known, way):
-            own = name == "calibrated score"
+            own = name == OWN
             goal = min(GOALS[kind], OF_CEILING * ceiling[kind]) if own else None
             yield Row(
                 what=f"tau, {kind}, {known.name}, {name}",
@@ -90,10 +94,26 @@ def tau_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
 
 
 def _taus(known: Known, way: Way) -> Iterator[tuple[str, Estimate]]:
-    there = ~np.isnan(way.values)
-    both = there[:, :, None] & there[:, None, :]
+    both = way.ranks[:, :, None] & way.ranks[:, None, :]
     for kind, pairs in pairs_of(known.accuracy, known.macs).items():
         yield kind, tau(np.nan_to_num(way.values), known.accuracy, pairs & both)
+
+
+def cheap_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+    """Yield how many ways that cost no more rank as well as the calibrated score."""
+    count = len(known.truths)
+    taus = {name: dict(_taus(known, way)) for name, way in ways.items()}
+    own = ways[OWN].seconds(count)
+    cheap = [n for n, way in ways.items() if n not in OURS and way.seconds(count) <= own]
+    for kind in GOALS:
+        above = [n for n in cheap if taus[n][kind].value >= taus[OWN][kind].value]
+        yield Row(
+            what=f"rivals that cost no more and rank as well, {kind}, {known.name}",
+            value=len(above),
+            unit="ways",
+            goal=0,
+            note=f"of {len(cheap)}; {', '.join(above) or 'none'}",
+        )
 
 
 def pearson_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
@@ -128,19 +148,32 @@ def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
         if name != "another seed"
     }
     for name, each in found.items():
-        own = name == "calibrated score"
+        fits = 100 * each.mean(1)
+        spread = f"; fits {fits.min():.1f} to {fits.max():.1f}" if len(fits) > 1 else ""
         by_limit = ", ".join(f"{100 * value:.1f}" for value in each.mean(0))
         yield Row(
             what=f"regret of the best of {PICKS} picks, {known.name}, {name}",
             value=float(100 * each.mean()),
             unit="points",
-            goal=float(100 * min(random.mean(), biggest.mean())) if own else None,
-            note=f"at the quantiles of MACs {by_limit}",
+            goal=float(100 * min(random.mean(), biggest.mean())) if name == OWN else None,
+            note=f"at the quantiles of MACs {by_limit}{spread}",
         )
+    more = found[OWN].mean(0) - np.minimum(random, biggest)[0]
+    luck = np.nanstd(known.accuracy - known.again) / np.sqrt(2)
+    yield Row(
+        what=f"regret beyond that of random ones and the biggest, at the worst limit, {known.name}",
+        value=float(100 * more.max()),
+        unit="points",
+        goal=float(100 * luck),
+        note=f"the goal is a seed's deviation; at the quantile {LIMITS[more.argmax()]:.0%} of MACs",
+    )
 
 
 def regret(known: Known, values: Floats, limit: float, picks: int) -> float:
-    """Return the best accuracy within a limit minus the best of those picked there."""
+    """Return the best accuracy within a limit minus the best of those picked there.
+
+    What was trained for a way may be picked as any other.
+    """
     fits = known.macs <= np.quantile(known.macs, limit)
     there = np.flatnonzero(fits & ~np.isnan(values))
     picked = there[np.argsort(-values[there], kind="stable")][:picks]

@@ -6,8 +6,9 @@
 A table of ground truth stands for a space: what a search trains is looked up, epoch by epoch, and
 paid for in CPU seconds of this machine. A search has found what was sought when the network that it
 would return, the best by validation accuracy of those trained to the end, is among the best 5 % of
-the table by the mean over seeds on the test split. The cost of a hypernetwork holds its fit and the
-scores of all networks. Means over ``--fits`` fits, or over ``--draws`` runs of what needs none.
+the table by the mean of two seeds on the test split; so all its networks must be trained twice. The
+cost of a hypernetwork holds its fit and the scores of all networks. Means over ``--fits`` fits, or
+over ``--draws`` runs of what needs none.
 
 The break-even is what all this comes to where the final training is longer: trainings cost more in
 proportion, fits and scores do not, and networks are taken to keep their order.
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 from common import Row, write
 from known import Floats, Known
-from ways import Replay, Settings, Way, fitted
+from ways import Replay, Settings, Way, fitted, sample
 
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
@@ -40,6 +41,8 @@ TOP = 0.05
 """share of the networks that are sought"""
 WIDTHS = Widths(rungs={"part": 10}, full=6, finalists=1)
 """of the ladder"""
+UNCHOSEN = 5
+"""networks that a run trains in any case, for its verdict, and from which its ladder learns"""
 LEARNERS = {
     "evolution": Evolution(population=16, tournament=4, at_once=1),
     "REINFORCE": Reinforce(at_once=1),
@@ -118,6 +121,7 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
         ("weight sharing", shared, by_score),
         (f"score ({score})", own, by_score),
         ("ladder", own, by_ladder),
+        (f"ladder, {UNCHOSEN} besides", own, partial(by_ladder, unchosen=UNCHOSEN)),
     ):
         found[name] = _over_fits(known, way, search)
     return found
@@ -133,6 +137,7 @@ def until(known: Known, search: Search) -> tuple[float, bool]:
 
     And whether it did: of all networks the best on the validation split may be none of these.
     """
+    known.require_twice()
     sought = set(np.argsort(-means(known))[: max(1, round(TOP * len(known.truths)))].tolist())
     spent = 0.0
     for spent, best in search:
@@ -142,8 +147,8 @@ def until(known: Known, search: Search) -> tuple[float, bool]:
 
 
 def means(known: Known) -> Floats:
-    """Return test accuracies, means over the seeds that there are, (N,)."""
-    return np.nanmean(np.stack([known.accuracy, known.again]), axis=0)
+    """Return test accuracies, means over two seeds, (N,)."""
+    return (known.accuracy + known.again) / 2
 
 
 # -- searches -------------------------------------------------------------------------------------
@@ -220,22 +225,28 @@ def _apart(one: Architecture, other: Architecture) -> int:
     return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
 
 
-def by_ladder(known: Known, scores: Floats, seed: int) -> Search:
-    """Let networks climb; after its end they are trained in the order of what it expects."""
-    source = Replay(known)
+def by_ladder(known: Known, scores: Floats, seed: int, unchosen: int = 0) -> Search:
+    """Let networks climb; after its end they are trained in the order of what it expects.
+
+    Args:
+        known: the table.
+        scores: (N,).
+        seed: of the ladder.
+        unchosen: networks that are trained in any case, spread over the sizes.
+    """
+    source, others = Replay(known), sample(known, seed, unchosen) if unchosen else []
     entries = [
-        Entry(truth.choices, truth.params, truth.macs, score)
-        for truth, score in zip(known.truths, scores, strict=True)
+        Entry(truth.choices, truth.params, truth.macs, score, seeds=int(number in others))
+        for number, (truth, score) in enumerate(zip(known.truths, scores, strict=True))
     ]
     for standing in climb(entries, WIDTHS, source, seed=seed):
         last = standing
         yield source.spent, last.best
-    left = [n for n in np.argsort(-last.expected).tolist() if source.done[n] < 1]
-    done = np.flatnonzero(source.done >= 1).tolist()
-    before = sum(known.seconds[n] for n in done)  # paid already, and to be compared
-    for spent, best in trained(known, [*done, *left], source.spent - before):
-        if spent > source.spent:
-            yield spent, best
+    for number in np.argsort(-last.expected).tolist():
+        if source.done[number] < 1:
+            source.train({number: 1})
+            done = np.flatnonzero(source.done >= 1)
+            yield source.spent, int(done[known.by_epoch[done, -1].argmax()])
 
 
 # -- rows -----------------------------------------------------------------------------------------

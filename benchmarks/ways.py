@@ -15,8 +15,11 @@ import msgspec
 import numpy as np
 import variants
 from known import Floats, Known
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
+from hypernas.choices import Architecture
 from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, Widths, climb
 from hypernas.posterior import Climber, Posterior, Prior, described
@@ -57,17 +60,28 @@ class Way:
     """What the networks of a table are worth by one way.
 
     Attributes:
-        values: of each fit and network, (F, N), the more the better; NaN where the network was
-            trained for it, so that it ranks the others only.
+        values: of each fit and network, (F, N), the more the better.
         fixed: CPU seconds that are spent once, on a fit or on trainings.
         each: CPU seconds of one value.
         note: what it is.
+        trained: which networks were trained for it, (F, N); it ranks the others.
     """
 
     values: Floats
     fixed: float
     each: float
     note: str
+    trained: NDArray[np.bool_] | None = None
+
+    @property
+    def ranks(self) -> NDArray[np.bool_]:
+        """Which networks it ranks, (F, N): those with a value, and not trained for it."""
+        there = ~np.isnan(self.values)
+        return there if self.trained is None else there & ~self.trained
+
+    def seconds(self, networks: int) -> float:
+        """CPU seconds of so many values, each with its share of what is spent once."""
+        return self.fixed / networks + self.each
 
 
 # -- what a network costs -------------------------------------------------------------------------
@@ -80,7 +94,8 @@ def size(known: Known, name: str) -> Way:
 
 def proxy(known: Known, name: str, settings: Settings) -> Way:
     """Rank by a zero-cost score."""
-    path = known.place.folder / f"proxy-{name}-{settings.seed}-{settings.fits}.json"
+    seeds = f"{settings.seed}-{settings.fits}"
+    path = known.place.folder / f"proxy-{name}-{seeds}-{known.digest}.json"
     if not path.exists():
         networks = [known.place.candidates.of(choices) for choices in known.choices]
         began, rows = time.process_time(), []
@@ -134,54 +149,73 @@ def fit_place(known: Known, hypernet: str, seed: int) -> Workplace:
 
 def with_size(known: Known, score: Way) -> Way:
     """Rank by the sum of the ranks by score and by parameters."""
-    ranks = [np.argsort(np.argsort(row)) for row in (*score.values, known.params)]
-    values = np.array(ranks[:-1]) + ranks[-1]
-    return Way(values.astype(float), score.fixed, score.each, "rank by score + rank by params")
+    values = np.array([rankdata(row) for row in score.values]) + rankdata(known.params)
+    return Way(values, score.fixed, score.each, "rank by score + rank by params")
 
 
 # -- some networks trained for real ---------------------------------------------------------------
 
 
-def sample(known: Known, seed: int) -> list[int]:
-    """Return networks that are spread over the sizes, one from each of as many strata."""
-    strata = np.array_split(np.argsort(known.macs, kind="stable"), CALIBRATION)
+def sample(known: Known, seed: int, count: int = CALIBRATION) -> list[int]:
+    """Return ``count`` networks that are spread over the sizes, one from each of as many strata."""
+    strata = np.array_split(np.argsort(known.macs, kind="stable"), count)
     return [int(rng(seed, "calibration", n).choice(list(s))) for n, s in enumerate(strata)]
+
+
+def one_hot(architectures: Sequence[Architecture]) -> Floats:
+    """Return a column of 0 and 1 for each answer of each decision, (N, C).
+
+    Of a list there is one for each of its members.
+    """
+    given = [
+        {(n, repr(v)) for n, value in choices.items() for v in _listed(value)}
+        for choices in architectures
+    ]
+    columns = sorted(set().union(*given))
+    return np.array([[column in one for column in columns] for one in given], dtype=float)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def ridge(known: Known, settings: Settings) -> Way:
     """Rank by ridge regression on one-hot choices, fitted on the trained ones."""
-    table = described(known.choices, [(t.params, t.macs) for t in known.truths])[:, 2:]
-    rows = []
+    table = one_hot(known.choices)
+    rows, used = [], []
     for seed in settings.seeds:
         trained = sample(known, seed)
         model = RidgeCV(alphas=np.logspace(-3, 3, 13))
         model.fit(table[trained], known.by_epoch[trained, -1])
-        rows.append(_held_out(model.predict(table), trained))
+        found = model.predict(table)
+        found[trained] = known.by_epoch[trained, -1]
+        rows.append(found)
+        used.append(_marked(known, trained))
     cost = CALIBRATION * known.seconds.mean()
-    return Way(np.array(rows), cost, 0.0, f"one-hot choices, {CALIBRATION} networks trained")
+    note = f"one-hot choices, {CALIBRATION} networks trained"
+    return Way(np.array(rows), cost, 0.0, note, np.array(used))
 
 
 def calibrated(known: Known, score: Way, settings: Settings) -> Way:
     """Rank by what is believed of each from score, size and choices, given some trained ones."""
     fixed = described(known.choices, [(t.params, t.macs) for t in known.truths])
-    rows = []
+    rows, used = [], []
     for seed, scores in zip(settings.seeds, score.values, strict=True):
         trained = sample(known, seed)
         climbers = [
             Climber([value], [known.by_epoch[n, -1]] if n in trained else [])
             for n, value in enumerate(scores)
         ]
-        found = Posterior(climbers, [Prior()], fixed, seed=seed)
-        rows.append(_held_out(found.means, trained))
+        rows.append(Posterior(climbers, [Prior()], fixed, seed=seed).means)
+        used.append(_marked(known, trained))
     cost = score.fixed + CALIBRATION * known.seconds.mean()
     note = f"score, size and choices; {CALIBRATION} networks trained"
-    return Way(np.array(rows), cost, score.each, note)
+    return Way(np.array(rows), cost, score.each, note, np.array(used))
 
 
-def _held_out(values: Floats, trained: Sequence[int]) -> Floats:
-    left = np.array(values, dtype=float)
-    left[list(trained)] = np.nan
-    return left
+def _marked(known: Known, numbers: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which of the networks these are, (N,)."""
+    return np.isin(np.arange(len(known.truths)), numbers)
 
 
 class Replay:
@@ -224,19 +258,20 @@ class Replay:
 
 def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
-    rows, spent = [], []
+    rows, spent, used = [], [], []
     for seed, scores in zip(settings.seeds, score.values, strict=True):
-        source, trained = Replay(known), sample(known, seed)[: CALIBRATION // 2]
+        source, trained = Replay(known), sample(known, seed, CALIBRATION // 2)
         entries = [
             Entry(t.choices, t.params, t.macs, value, seeds=int(n in trained))
             for n, (t, value) in enumerate(zip(known.truths, scores, strict=True))
         ]
         *_, last = climb(entries, widths, source, seed=seed)
-        whole = [int(n) for n in np.flatnonzero(source.done >= 1)]
-        rows.append(_held_out(last.expected, whole))
+        rows.append(last.expected)
+        used.append(source.done >= 1)
         spent.append(source.spent)
     cost = score.fixed + float(np.mean(spent))
-    return Way(np.array(rows), cost, score.each, "at its end, of what it did not train")
+    note = "at its end, of what it did not train"
+    return Way(np.array(rows), cost, score.each, note, np.array(used))
 
 
 # -- all of them ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from hypernas import hypernets
 from hypernas.cli import main
+from hypernas.errors import RunError
 
 COUNT, EPOCHS = 12, 3
 UNFITTED = "random search|successive halving|Hyperband|evolution|REINFORCE|the biggest first"
@@ -27,24 +28,37 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     import ranking
     import search_cost
     import variants
+    import ways
 
     hypernets.hypernet.BUILT_IN.update(variants.OWN)
     monkeypatch.setattr(known, "TRUTH", tmp_path)
-    return SimpleNamespace(ranking=ranking, search_cost=search_cost)
+    return SimpleNamespace(ranking=ranking, search_cost=search_cost, ways=ways, known=known)
 
 
 @pytest.fixture
 def table() -> Any:
     """Twelve networks of rising accuracy; the best of them costs least."""
     accuracy = np.linspace(0.5, 0.61, COUNT)
+    macs = np.arange(COUNT, 0, -1) * 100
+    truths = [
+        SimpleNamespace(
+            choices={"op": f"{n % 3}", "used": ["a", "b"][: 1 + n % 2]},
+            params=int(macs[n]),
+            macs=int(macs[n]),
+            trials=[SimpleNamespace(val_accuracy=float(accuracy[n]))],
+        )
+        for n in range(COUNT)
+    ]
     return SimpleNamespace(
         name="made-up",
-        truths=[None] * COUNT,
+        truths=truths,
+        choices=[truth.choices for truth in truths],
+        require_twice=lambda: None,
         recipe=SimpleNamespace(epochs=EPOCHS),
         accuracy=accuracy,
-        again=np.full(COUNT, np.nan),
+        again=accuracy,
         by_epoch=np.stack([accuracy - 0.2, accuracy - 0.1, accuracy], axis=1),
-        macs=np.arange(COUNT, 0, -1) * 100.0,
+        macs=macs.astype(float),
         seconds=np.arange(COUNT, 0, -1) * 3.0,
     )
 
@@ -55,14 +69,11 @@ def test_random_regret_is_the_mean_over_all_picks(modules: Any, table: Any) -> N
     assert found == pytest.approx(table.accuracy.max() - np.mean(every))
 
 
-def test_regret_keeps_to_the_limit_and_to_what_is_not_trained(modules: Any, table: Any) -> None:
+def test_regret_keeps_to_the_limit(modules: Any, table: Any) -> None:
     regret = modules.ranking.regret
     assert regret(table, table.accuracy, 1.0, 1) == 0
     assert regret(table, -table.accuracy, 1.0, 1) == pytest.approx(0.11)
     assert regret(table, -table.accuracy, 0.5, 1) == pytest.approx(0.05), "the cheap half"
-    held_out = table.accuracy.copy()
-    held_out[-1] = np.nan
-    assert regret(table, held_out, 1.0, 1) == 0, "of those that are left"
 
 
 def test_what_searches_cost(modules: Any, table: Any) -> None:
@@ -92,6 +103,45 @@ def test_a_race_pays_for_no_epoch_twice(modules: Any, table: Any, pruner: str) -
     assert spent[-1] <= table.seconds.sum() + 1e-9
 
 
+@pytest.mark.parametrize("unchosen", [0, 3])
+def test_the_ladder_pays_for_no_epoch_twice(modules: Any, table: Any, unchosen: int) -> None:
+    steps = list(modules.search_cost.by_ladder(table, -table.accuracy, 0, unchosen))
+    spent = [seconds for seconds, _ in steps]
+    assert spent == sorted(spent)
+    assert spent[-1] == pytest.approx(table.seconds.sum()), "at last all are trained, once"
+    assert steps[-1][1] == COUNT - 1
+
+
+def test_networks_that_calibrate_are_of_all_sizes(modules: Any, table: Any) -> None:
+    for seed in range(5):
+        some = modules.ways.sample(table, seed, 4)
+        assert len(set(some)) == 4
+        assert sorted(int((COUNT - 1 - n) // 3) for n in some) == [0, 1, 2, 3]
+
+
+def test_a_table_trained_once_is_refused_where_the_best_are_sought(modules: Any) -> None:
+    require = modules.known.Known.require_twice
+    truths = [None] * 3
+    require(SimpleNamespace(again=np.zeros(3), truths=truths, name="t"))
+    with pytest.raises(RunError, match=r"1 networks of t were trained once; .* --repeated 3"):
+        require(SimpleNamespace(again=np.array([0.1, np.nan, 0.2]), truths=truths, name="t"))
+
+
+def test_each_answer_of_each_decision_is_a_column(modules: Any, table: Any) -> None:
+    found = modules.ways.one_hot(table.choices)
+    assert found.shape == (COUNT, 3 + 2)
+    assert set(found.sum(1)) == {2.0, 3.0}
+    places = [{"edge0": "x", "edge1": "y"}, {"edge0": "y", "edge1": "x"}]
+    assert modules.ways.one_hot(places).tolist() == [[1, 0, 0, 1], [0, 1, 1, 0]]
+
+
+def test_what_is_trained_for_a_way_is_not_ranked_by_it(modules: Any) -> None:
+    trained = np.array([[True, False, False]])
+    way = modules.ways.Way(np.array([[1.0, np.nan, 2.0]]), 30.0, 1.0, "", trained)
+    assert way.ranks.tolist() == [[False, False, True]]
+    assert way.seconds(3) == 11.0
+
+
 def test_break_even(modules: Any) -> None:
     cost = modules.search_cost.Cost
     random, ladder = cost(0.0, np.array([100.0])), cost(60.0, np.array([20.0]))
@@ -106,7 +156,7 @@ def test_the_commands_measure_every_way(
     modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     space = ["nas-bench-201", "digits", "--set", "width=2", "cells=1", "stages=2"]
-    size = ["--architectures", "24", "--seeds", "2", "--repeated", "10", "--epochs", "3"]
+    size = ["--architectures", "24", "--seeds", "2", "--repeated", "24", "--epochs", "3"]
     made = ["--examples", "400", "--table", str(tmp_path / "t.jsonl.gz"), "--workers", "1"]
     main(["train", *space, *size, *made, "--quiet"])
     more = ["t", "--fits", "2", "--steps", "3", "--work", str(tmp_path / "work")]
@@ -123,6 +173,7 @@ def test_the_commands_measure_every_way(
         for kind in ("all", "better half", "equal size"):
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
     assert told["regret of the best of 5 picks, t, ladder"] >= 0
+    assert told["rivals that cost no more and rank as well, all, t"] >= 0
     fitted = "weight sharing|score (ghn)|ladder"
     for search in f"{UNFITTED}|{fitted}".split("|"):
         assert told[f"CPU seconds to the best 5%, t, {search}"] > 0
