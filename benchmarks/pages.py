@@ -1,9 +1,8 @@
-"""Write the tables of ``docs/ranking.md`` anew, from the results of ranking and search cost.
+"""Write ``docs/ranking.md`` from ``ranking_page.md`` and the results of ranking and search cost.
 
     python benchmarks/pages.py
 
-A table stands between two comments, ``<!-- NAME -->`` and ``<!-- end -->``; what is around them is
-written by hand.
+Where the text says ``<!-- NAME -->`` there comes a table.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+TEXT = Path(__file__).parent / "ranking_page.md"
 PAGE = Path(__file__).parents[1] / "docs/ranking.md"
 CRITERIA = ("rivals that cost no more", "regret beyond")
 KINDS = ("all", "better half", "equal size")
@@ -23,28 +23,26 @@ Rows = Sequence[dict[str, Any]]
 
 
 def main() -> None:
-    """Write the page anew."""
-    PAGE.write_text(renewed(PAGE.read_text()))
+    """Write the page."""
+    PAGE.write_text(page())
 
 
-def renewed(page: str) -> str:
-    """Return the page with its tables as the results have them."""
-    ranking, cost = (
-        json.loads((RESULTS / f"{n}.json").read_text()) for n in ("ranking", "search_cost")
-    )
-    made = {f"tau, {table}": taus(ranking["rows"], table) for table in tables(ranking["rows"])}
-    made |= {
-        "criteria": listed([row for row in ranking["rows"] if row["what"].startswith(CRITERIA)]),
-        "Pearson": listed([row for row in ranking["rows"] if row["what"].startswith("Pearson")]),
-        "seconds": listed([row for row in cost["rows"] if row["unit"] == "CPU s"]),
-        "times": listed([row for row in cost["rows"] if row["unit"] == "times"]),
+def page() -> str:
+    """Return the page as the results have it."""
+    results = {
+        name: json.loads((RESULTS / f"{name}.json").read_text())
+        for name in ("ranking", "search_cost")
     }
-    made |= {f"how, {n}": how(r) for n, r in (("ranking", ranking), ("search_cost", cost))}
-
-    def one(found: re.Match[str]) -> str:
-        return f"<!-- {found[1]} -->\n{made[found[1]]}\n<!-- end -->"
-
-    return re.sub(r"<!-- (.+?) -->\n.*?\n?<!-- end -->", one, page, flags=re.DOTALL)
+    ranking, cost = results["ranking"]["rows"], results["search_cost"]["rows"]
+    made = {f"tau, {table}": taus(ranking, table) for table in tables(ranking)}
+    made |= {
+        "criteria": listed([row for row in ranking if row["what"].startswith(CRITERIA)]),
+        "Pearson": listed([row for row in ranking if row["what"].startswith("Pearson")]),
+        "seconds": listed([row for row in cost if row["unit"] == "CPU s"]),
+        "times": listed([row for row in cost if row["unit"] == "times"]),
+    }
+    made |= {f"how, {name}": how(result) for name, result in results.items()}
+    return re.sub(r"<!-- (.+?) -->", lambda found: made[found[1]], TEXT.read_text())
 
 
 def tables(rows: Rows) -> list[str]:
