@@ -9,16 +9,24 @@ it gives to their networks. Several ways are read off one fit, which is fitted o
 - ``mean score``: the mean of the scores by the weights at each of these;
 - ``accuracy``: the score accuracy in place of the score;
 - ``ensemble``: the mean of the scores by all fits; ``pairs``: by each fit and the next one;
-- ``operations only``: a fit of its own, with nodes that tell kinds and kernels but no shapes;
-- ``modulated``: a fit of its own, see :mod:`modulated`.
+- ``re-estimated``: with statistics of normalisation re-estimated for each network;
+- ``60 steps``: after as many steps of training from the generated weights.
+
+Others have a fit of their own, at other options of the package (:data:`CHANGES`) or steps
+(:data:`LENGTHS`), or of another hypernetwork:
+
+- ``operations only``: nodes tell kinds and kernels, but no shapes;
+- ``no places``: nodes do not tell where they are;
+- ``modulated``: see :mod:`modulated`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,22 +35,49 @@ from correlation import kept_scores
 from torch import Tensor
 
 from hypernas.choices import Architecture, identity
-from hypernas.files import read_tensors, write_tensors
+from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.fitting import Fit, fit
 from hypernas.hypernets.ghn import GHN
 from hypernas.hypernets.graph_hypernet import Tables
 from hypernas.hypernets.hypernet import BUILT_IN
 from hypernas.hypernets.operators import EXTRAS, FEATURES
+from hypernas.jobs import Warm
 from hypernas.workplace import Workplace
 
 DECAY = 0.998
 """of the exponential average: about the last 500 steps"""
 CHECKPOINTS, SHARE = 5, 20
 """how many of the last checkpoints are kept, which are a SHARE-th of the steps apart"""
-OWN = {"operations only": "variants:OperationsOnly", "modulated": "modulated:Modulated"}
+OWN = {
+    "operations only": "variants:OperationsOnly",
+    "no places": "variants:NoPlaces",
+    "modulated": "modulated:Modulated",
+}
 """hypernetworks with a fit of their own, by the names under which they are made"""
 BUILT_IN.update(OWN)
-NAMES = ("plain", "averaged", "mean weights", "mean score", "accuracy", "ensemble", "pairs", *OWN)
+CHANGES: dict[str, dict[str, Any]] = {
+    "uniform draws": {"draw": "uniform"},
+    "draws by operation": {"draw": "operations"},
+    "draws by TPE": {"fit_sampler": "tpe"},
+    "draws by Hyperband": {"fit_sampler": "hyperband"},
+    "4 candidates a step": {"meta_batch": 4},
+    "stacking shared": {"hypernet_options": {"stacking": "shared"}},
+    "1 cell": {"fit_options": {"cells": 1}},
+    **{name: {"hypernet": name} for name in OWN},
+}
+"""options of the fit, in place of those of the run"""
+LENGTHS = {"4 candidates a step": 0.25, "4 times the steps": 4.0}
+"""steps of the fit, as a share of the others'"""
+SAME_FIT = (
+    "plain",
+    "averaged",
+    "mean weights",
+    "mean score",
+    "accuracy",
+    "re-estimated",
+    "60 steps",
+)
+NAMES = (*SAME_FIT, "ensemble", "pairs", *CHANGES, "4 times the steps")
 
 
 @dataclass(frozen=True)
@@ -104,24 +139,53 @@ def _by_one_fit(
     place: Workplace, architectures: Sequence[Architecture], name: str, steps: int, folder: Path
 ) -> Measured:
     """Fit a hypernetwork, if that is not done, and return a single row."""
-    if name in OWN:
-        place = copy(place)
-        place.config = msgspec.structs.replace(place.config, hypernet=name)
-    config = place.config
-    own = folder / f"{name if name in OWN else 'plain'}-{steps}-{config.seed}".replace(" ", "-")
+    steps = round(steps * LENGTHS.get(name, 1))
+    which = "plain" if name in (*SAME_FIT, *LENGTHS.keys() - CHANGES) else name
+    own = folder / f"{which}-{steps}-{place.config.seed}".replace(" ", "-")
+    place = _changed(place, own, CHANGES.get(name, {}))
     hypernet = place.new_hypernet()
     work = Kept.of(place.fit(hypernet, steps), own)
-    scorer = place.scorer(hypernet)
-    fit(work, own, scorer)
+    fit(work, own, place.scorer(hypernet))
+    if name == "re-estimated":
+        place = _changed(place, own, {"statistics": "reestimated"})
+    config = place.config
     digest = identity({"architectures": [identity(choices) for choices in architectures]})
+    if name == "60 steps":
+        hypernet.load_state_dict(_weights(name, own, steps)[str(steps)])
+        place.hypernet = hypernet
+        values, each = _warm(place, architectures, own / f"warm-{digest}.json")
+        return Measured([values], work.seconds, each)
     rows, seconds = [], 0.0
     for label, weights in _weights(name, own, steps).items():
         hypernet.load_state_dict(weights)
-        path = own / f"scores-{label}-{config.score_images}-{digest}.json"
+        told = label if config.statistics == "batch" else f"{label}-{config.statistics}"
+        path = own / f"scores-{told}-{config.score_images}-{digest}.json"
         scores, each = kept_scores(place, hypernet, architectures, path)
         rows.append([s.score_accuracy if name == "accuracy" else s.score for s in scores])
         seconds += each
     return Measured([np.mean(rows, axis=0).tolist()], work.seconds, seconds)
+
+
+def _changed(place: Workplace, folder: Path, changes: dict[str, Any]) -> Workplace:
+    """Return a place with the same data and other options; what it finds goes to ``folder``."""
+    made = Workplace(folder, msgspec.structs.replace(place.config, **changes))
+    made.splits, made.data = place.splits, place.data
+    if changes.get("fit_options"):
+        made.look(len(place.survey.drawn))
+    else:
+        made.survey = place.survey
+    return made
+
+
+def _warm(
+    place: Workplace, architectures: Sequence[Architecture], path: Path
+) -> tuple[list[float], float]:
+    """Return scores after some steps from the generated weights, and the CPU seconds of each."""
+    if not path.exists():
+        began = time.process_time()
+        values = [Warm(choices=choices).do(place) for choices in architectures]
+        write_json(path, (values, (time.process_time() - began) / len(values)))
+    return read_json(path, tuple[list[float], float])
 
 
 def _weights(name: str, folder: Path, steps: int) -> dict[str, dict[str, Tensor]]:
@@ -217,8 +281,17 @@ def _checkpoint(folder: Path, step: int) -> Path:
 class OperationsOnly(GHN):
     """GHN whose nodes tell the kinds, kernels and number of their operations, and no shapes."""
 
+    untold = ("strided", "log channels", "log size")
+    """features that are left out"""
+
     def states(self, tables: Tables) -> Tensor:
         told = torch.ones(FEATURES, device=tables.features.device)
-        for name in ("strided", "log channels", "log size"):
+        for name in self.untold:
             told[FEATURES - len(EXTRAS) + EXTRAS.index(name)] = 0
         return super().states(replace(tables, features=tables.features * told))
+
+
+class NoPlaces(OperationsOnly):
+    """GHN whose nodes do not tell where they are."""
+
+    untold = ("depth", "segment")

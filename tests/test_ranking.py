@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hypernas import ranking
-from hypernas.ranking import overlap, pairs_of, pearson, regret, spearman, tau
+from hypernas.ranking import overlap, pairs_of, pearson, regret, spearman, tau, tau_gain
 from hypernas.results import Estimate
 
 
@@ -134,3 +134,20 @@ def test_resampled_picks_are_counted_as_often_as_drawn() -> None:
 def test_a_perfect_ranking_shares_its_whole_top_however_it_is_resampled() -> None:
     found = overlap(np.arange(20), np.arange(20) / 20, 5)
     assert (found.value, found.low, found.high) == (1, 1, 1)
+
+
+def test_a_gain_is_that_of_the_same_networks() -> None:
+    """So its interval is narrower than those of the two taus together."""
+    rng = np.random.default_rng(0)
+    accuracy = rng.normal(size=60)
+    worse = accuracy + rng.normal(size=(3, 60))
+    better = accuracy + 0.8 * (worse - accuracy)
+    found = tau_gain(better, worse, accuracy)
+    apart = tau(better, accuracy), tau(worse, accuracy)
+    assert found.value == pytest.approx(apart[0].value - apart[1].value)
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.7 * max(one.high - one.low for one in apart)
+    against_itself = tau_gain(worse, worse, accuracy)
+    assert (against_itself.value, against_itself.low, against_itself.high) == (0, 0, 0)
+    alone = tau_gain(worse.mean(0), worse, accuracy)
+    assert alone.value == pytest.approx(tau(worse.mean(0), accuracy).value - apart[1].value)

@@ -27,12 +27,14 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     import known
     import ranking
     import search_cost
+    import trials
     import variants
     import ways
 
     hypernets.hypernet.BUILT_IN.update(variants.OWN)
     monkeypatch.setattr(known, "TRUTH", tmp_path)
-    return SimpleNamespace(ranking=ranking, search_cost=search_cost, ways=ways, known=known)
+    found = {"ranking": ranking, "search_cost": search_cost, "trials": trials}
+    return SimpleNamespace(**found, ways=ways, known=known)
 
 
 @pytest.fixture
@@ -159,12 +161,14 @@ def test_the_commands_measure_every_way(
     size = ["--architectures", "24", "--seeds", "2", "--repeated", "24", "--epochs", "3"]
     made = ["--examples", "400", "--table", str(tmp_path / "t.jsonl.gz"), "--workers", "1"]
     main(["train", *space, *size, *made, "--quiet"])
-    more = ["t", "--fits", "2", "--steps", "3", "--work", str(tmp_path / "work")]
+    more = ["--fits", "2", "--steps", "3", "--work", str(tmp_path / "work")]
     rows: dict[str, list[Any]] = {}
-    for name in ("ranking", "search_cost"):
+    names = ["averaged", "re-estimated", "60 steps", "ensemble", "1 cell", "no places", "modulated"]
+    for name, own in (("ranking", []), ("search_cost", []), ("trials", names)):
         module = getattr(modules, name)
-        monkeypatch.setattr(module, "write", lambda _, r, n=name: rows.update({n: list(r)}))
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *more])
+        keep = lambda _, r, n=name, **_rest: rows.update({n: list(r)})  # noqa: E731
+        monkeypatch.setattr(module, "write", keep)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "t", *own, *more])
         module.main()
     told = {row.what: row.value for one in rows.values() for row in one}
     assert np.isfinite(list(told.values())).all()
@@ -172,6 +176,7 @@ def test_the_commands_measure_every_way(
     for way in f"{ways}|ridge on choices|1 epoch of training|another seed".split("|"):
         for kind in ("all", "better half", "equal size"):
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
+    assert all(f"tau, equal size, {name}" in told for name in names)
     assert told["regret of the best of 5 picks, t, ladder"] >= 0
     assert told["rivals that cost no more and rank as well, all, t"] >= 0
     fitted = "weight sharing|score (ghn)|ladder"

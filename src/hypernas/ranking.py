@@ -55,10 +55,31 @@ def tau(values: ArrayLike, accuracy: ArrayLike, pairs: NDArray[np.bool_] | None 
         accuracy: (N,).
         pairs: which pairs count, (N, N), or (F, N, N) where each fit has its own; by default all.
     """
-    fits = np.atleast_2d(np.asarray(values, dtype=float))
+    return _resampled(_taus(values, pairs), values, accuracy)
+
+
+def tau_gain(
+    values: ArrayLike,
+    others: ArrayLike,
+    accuracy: ArrayLike,
+    pairs: NDArray[np.bool_] | None = None,
+) -> Estimate:
+    """Return by how much tau of ``values`` is above that of ``others``, the rest as for `tau`.
+
+    Networks are resampled for both alike, and so are fits, one with its fellow; where one side is
+    a single row it is the fellow of each of the others.
+    """
+    right = np.asarray(accuracy, dtype=float)
+    one, other = (_of_each(_taus(each, pairs), each, right) for each in (values, others))
+    return _over_fits(one[0] - other[0], one[1] - other[1])
+
+
+def _taus(values: ArrayLike, pairs: NDArray[np.bool_] | None) -> list[Statistic]:
+    """Return the statistic of each fit, over its pairs."""
+    fits = np.atleast_2d(np.asarray(values))
     shape = (*fits.shape, fits.shape[1])
     masks = np.broadcast_to(np.asarray(True if pairs is None else pairs), shape)
-    return _resampled([_tau_of(mask) for mask in masks], fits, accuracy)
+    return [_tau_of(mask) for mask in masks]
 
 
 def spearman(values: ArrayLike, accuracy: ArrayLike) -> Estimate:
@@ -114,18 +135,27 @@ def _resampled(
         values: (N,) or (F, N).
         accuracy: (N,).
     """
-    fits, right = np.atleast_2d(np.asarray(values, dtype=float)), np.asarray(accuracy, dtype=float)
-    rng = np.random.default_rng(0)
-    count = len(right)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+    fits = np.atleast_2d(np.asarray(values, dtype=float))
     own = statistic if isinstance(statistic, list) else [statistic] * len(fits)
-    of_each = np.stack([one(f, right, drawn) for one, f in zip(own, fits, strict=True)])  # (F, R)
-    chosen = rng.integers(0, len(fits), (len(fits), RESAMPLES))
-    spread = np.take_along_axis(of_each, chosen, axis=0).mean(0)
-    once = np.ones((1, count))
-    whole = np.mean([one(fit, right, once)[0] for one, fit in zip(own, fits, strict=True)])
+    return _over_fits(*_of_each(own, fits, np.asarray(accuracy, dtype=float)))
+
+
+def _of_each(own: list[Statistic], values: ArrayLike, right: Floats) -> tuple[Floats, Floats]:
+    """Return the statistic of each fit (F,), and that of resampled networks (F, R)."""
+    fits, count = np.atleast_2d(np.asarray(values, dtype=float)), len(right)
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+    counts = np.vstack([np.ones(count), drawn])
+    found = np.stack([one(fit, right, counts) for one, fit in zip(own, fits, strict=True)])
+    return found[:, 0], found[:, 1:]
+
+
+def _over_fits(whole: Floats, drawn: Floats) -> Estimate:
+    """Return the mean over fits (F,), with the interval of resamples (F, R) and resampled fits."""
+    chosen = np.random.default_rng(1).integers(0, len(drawn), drawn.shape)
+    spread = np.take_along_axis(drawn, chosen, axis=0).mean(0)
     low, high = np.quantile(spread, [0.025, 0.975])
-    return Estimate(value=float(whole), low=float(low), high=float(high))
+    return Estimate(value=float(whole.mean()), low=float(low), high=float(high))
 
 
 def _tau_of(pairs: NDArray[np.bool_]) -> Statistic:
