@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,11 @@ TIMED, STEPS = 8, 6
 """networks that are trained to know the cost of training, and their steps; the first is left out"""
 
 Floats = NDArray[np.float64]
+
+
+def digest_of(architectures: Sequence[Architecture]) -> str:
+    """Return a name for architectures in their order."""
+    return identity({"architectures": [identity(choices) for choices in architectures]})
 
 
 class Known:
@@ -61,7 +67,7 @@ class Known:
     @property
     def digest(self) -> str:
         """Name of what is worked out for these architectures, in this order."""
-        return identity({"architectures": [identity(choices) for choices in self.choices]})
+        return digest_of(self.choices)
 
     @cached_property
     def accuracy(self) -> Floats:

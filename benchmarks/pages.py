@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from common import Row
+
 RESULTS = Path(__file__).parent / "results"
 TEXT = Path(__file__).parent / "ranking_page.md"
 PAGE = Path(__file__).parents[1] / "docs/ranking.md"
@@ -91,11 +94,8 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 
 def _goal(row: dict[str, Any], form: str) -> str:
-    goal = row["goal"]
-    if goal is None:
-        return ""
-    met = row["value"] <= goal if row["better"] == "less" else row["value"] >= goal
-    return f"; goal {goal:{form}} {'met' if met else 'missed'}"
+    found = msgspec.convert(row, Row)
+    return "" if found.goal is None else f"; goal {found.goal:{form}} {found.met}"
 
 
 def listed(rows: Rows) -> str:

@@ -32,9 +32,10 @@ import msgspec
 import numpy as np
 import torch
 from correlation import kept_scores
+from known import digest_of
 from torch import Tensor
 
-from hypernas.choices import Architecture, identity
+from hypernas.choices import Architecture
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.fitting import Fit, fit
 from hypernas.hypernets.ghn import GHN
@@ -149,7 +150,7 @@ def _by_one_fit(
     if name == "re-estimated":
         place = _changed(place, own, {"statistics": "reestimated"})
     config = place.config
-    digest = identity({"architectures": [identity(choices) for choices in architectures]})
+    digest = digest_of(architectures)
     if name == "60 steps":
         hypernet.load_state_dict(_weights(name, own, steps)[str(steps)])
         place.hypernet = hypernet

@@ -200,7 +200,7 @@ class Update(nn.Module):
         self.cell = cells[cell](state, state)
 
     def keep(self) -> None:
-        """Raise by 1 what the gate that keeps a state hears; a plain cell has none."""
+        """Let the gate that keeps a state begin with a bias of 1; a plain cell has none."""
         if not isinstance(self.cell, nn.RNNCell):
             nn.init.ones_(self.cell.bias_hh[self.state : 2 * self.state].detach())
 
