@@ -1,9 +1,10 @@
 """What makes the score rank better, tried one by one on a table of ground truth.
 
     python benchmarks/trials.py TABLE [NAME ...] [--fits 3] [--steps 1000] [--hypernet ghn]
-        [--work runs/ranking]
+        [--teacher RUN] [--work runs/ranking]
 
-NAME is one of :data:`variants.NAMES`, by default all. Each is told by the same statistics as in
+NAME is one of :data:`variants.NAMES`, by default all; with ``--teacher``, a run on the same data
+whose best network is learned from, also ``distilled``. Each is told by the same statistics as in
 ``ranking.py``, and by how much it is above ``plain``, with 95 % intervals over resampled networks
 and fits, the same ones for both. Writes ``results/trials_TABLE.json``.
 """
@@ -31,12 +32,15 @@ def main() -> None:
     parser.add_argument("--fits", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000, help="of each fit")
     parser.add_argument("--hypernet", default="ghn")
+    parser.add_argument("--teacher", type=Path, help="a run on the same data")
     parser.add_argument("--work", type=Path, default=Path("runs/ranking"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings, known = Settings(fits=given.fits, steps=given.steps), Known(given.table, given.work)
     plain, rows = fitted(known, given.hypernet, settings), []
-    for name in given.names or variants.NAMES:
+    if given.teacher:
+        variants.teach(given.teacher)
+    for name in given.names or dict.fromkeys([*variants.NAMES, *variants.CHANGES]):
         rows += rows_of(known, name, fitted(known, given.hypernet, settings, name), plain)
         print(*(f"{row.what}: {row.value:.3f}; {row.note}" for row in rows[-3:]), sep="\n")
     write(Path(__file__), rows, suffix=given.table)

@@ -9,6 +9,7 @@ it gives to their networks. Several ways are read off one fit, which is fitted o
 - ``mean score``: the mean of the scores by the weights at each of these;
 - ``accuracy``: the score accuracy in place of the score;
 - ``ensemble``: the mean of the scores by all fits; ``pairs``: by each fit and the next one;
+- ``4 short fits``: the mean of the scores by four fits of a quarter of the steps each;
 - ``re-estimated``: with statistics of normalisation re-estimated for each network;
 - ``60 steps``: after as many steps of training from the generated weights.
 
@@ -17,7 +18,8 @@ Others have a fit of their own, at other options of the package (:data:`CHANGES`
 
 - ``operations only``: nodes tell kinds and kernels, but no shapes;
 - ``no places``: nodes do not tell where they are;
-- ``modulated``: see :mod:`modulated`.
+- ``modulated``: see :mod:`modulated`;
+- ``distilled``: candidates learn from a trained network too, once :func:`teach` was told of one.
 """
 
 from __future__ import annotations
@@ -78,7 +80,13 @@ SAME_FIT = (
     "re-estimated",
     "60 steps",
 )
-NAMES = (*SAME_FIT, "ensemble", "pairs", *CHANGES, "4 times the steps")
+SHORT, SHORT_FITS = "4 short fits", 4
+NAMES = (*SAME_FIT, "ensemble", "pairs", SHORT, *CHANGES, "4 times the steps")
+
+
+def teach(run: Path) -> None:
+    """Let the fits of ``distilled`` learn from the best network of a run on the same data."""
+    CHANGES["distilled"] = {"teacher": str(run.resolve())}
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,8 @@ def measured(
     if name in ("ensemble", "pairs"):
         plain = measured(places, architectures, "plain", steps=steps, folder=folder)
         return _together(plain, len(places) if name == "ensemble" else 2)
+    if name == SHORT:
+        return _short(places, architectures, steps, folder)
     rows = [_by_one_fit(place, architectures, name, steps, folder) for place in places]
     return Measured(
         [row.values[0] for row in rows],
@@ -134,6 +144,20 @@ def _together(plain: Measured, size: int) -> Measured:
     starts = range(1 if size == count else count)
     means = [values[(start + np.arange(size)) % count].mean(0).tolist() for start in starts]
     return Measured(means, size * plain.fit, size * plain.score)
+
+
+def _short(
+    places: Sequence[Workplace], architectures: Sequence[Architecture], steps: int, folder: Path
+) -> Measured:
+    """Return a row for each place, of several short fits with seeds of their own."""
+    rows = []
+    for place in places:
+        first = SHORT_FITS * place.config.seed
+        several = [_changed(place, folder, {"seed": first + n}) for n in range(SHORT_FITS)]
+        part = measured(several, architectures, "plain", steps=steps // SHORT_FITS, folder=folder)
+        rows.append(_together(part, SHORT_FITS))
+    fits, scores = (float(np.mean([getattr(row, of) for row in rows])) for of in ("fit", "score"))
+    return Measured([row.values[0] for row in rows], fits, scores)
 
 
 def _by_one_fit(

@@ -506,3 +506,10 @@ def test_full_disk(
     line = refused(capsys, "run", "digits", *TINY, "--out", tmp_path / "run")
     assert "No space left" in line
     assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m hypernas run --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage:")
+    assert done.stderr == ""

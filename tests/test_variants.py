@@ -76,7 +76,8 @@ def test_every_way_is_measured(
     assert (np.array(found["accuracy"].values) >= 0).all()
     assert found["mean score"].score > found["plain"].score
     assert (plain < 0).all()
-    fits = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    short = {f"plain-{STEPS // 4}-{seed}" for seed in range(8)}
+    fits = sorted({path.name for path in tmp_path.iterdir() if path.is_dir()} - short)
     assert fits == [
         f"{kind}-{seed}"
         for kind in (
@@ -94,6 +95,27 @@ def test_every_way_is_measured(
         )
         for seed in (0, 1)
     ]
+
+
+def test_short_fits_together_are_as_long_as_one(variants: Any, tmp_path: Path) -> None:
+    asked = choices(3)
+    found = variants.measured([place(tmp_path, 1)], asked, "4 short fits", steps=12, folder=tmp_path)
+    each = [place(tmp_path, seed) for seed in range(4, 8)]
+    plain = variants.measured(each, asked, "plain", steps=3, folder=tmp_path)
+    assert np.allclose(found.values, np.mean(plain.values, axis=0))
+    assert found.fit == pytest.approx(4 * plain.fit)
+
+
+def test_a_distilled_fit_learns_from_another_network(
+    variants: Any, tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "CHANGES", dict(variants.CHANGES))
+    variants.teach(finished)
+    found = [
+        variants.measured([place(tmp_path)], choices(2), name, steps=3, folder=tmp_path).values
+        for name in ("plain", "distilled")
+    ]
+    assert not np.allclose(*found)
 
 
 def test_means_are_those_of_the_last_checkpoints(variants: Any, tmp_path: Path) -> None:

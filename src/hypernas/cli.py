@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -25,6 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
         _parsed(given)()
     except HypernasError as error:
         _refuse(str(error))
+    except BrokenPipeError:  # who reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except OSError as error:
         _refuse(f"{error}; free some room, or choose another folder")
     except KeyboardInterrupt:
