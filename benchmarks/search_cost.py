@@ -17,7 +17,7 @@ proportion, fits and scores do not, and networks are taken to keep their order.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from common import Row, write
 from known import Floats, Known
-from ways import Replay, Settings, Way, fitted, sample
+from ways import Replay, Settings, entries, fitted, free_each
 
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
@@ -117,19 +117,16 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     }
     found["the biggest first"] = Cost.of(0.0, [until(known, by_score(known, known.params, 0))])
     shared, own = (fitted(known, name, settings) for name in ("shared", score))
-    for name, way, search in (
-        ("weight sharing", shared, by_score),
-        (f"score ({score})", own, by_score),
-        ("ladder", own, by_ladder),
-        (f"ladder, {UNCHOSEN} besides", own, partial(by_ladder, unchosen=UNCHOSEN)),
-    ):
-        found[name] = _over_fits(known, way, search)
+    for name, way in (("weight sharing", shared), (f"score ({score})", own)):
+        runs = (until(known, by_score(known, row, 0)) for row in way.values)
+        found[name] = Cost.of(way.fixed + way.each * len(known.truths), runs)
+    each = own.each + free_each(known, settings)
+    for name, unchosen in (("ladder", 0), (f"ladder, {UNCHOSEN} besides", UNCHOSEN)):
+        seeds = zip(settings.seeds, own.values, strict=True)
+        every = [(entries(known, row, settings, seed, unchosen), seed) for seed, row in seeds]
+        runs = (until(known, by_ladder(known, those, seed)) for those, seed in every)
+        found[name] = Cost.of(own.fixed + each * len(known.truths), runs)
     return found
-
-
-def _over_fits(known: Known, way: Way, search: Callable[[Known, Floats, int], Search]) -> Cost:
-    runs = (until(known, search(known, row, seed)) for seed, row in enumerate(way.values))
-    return Cost.of(way.fixed + way.each * len(known.truths), runs)
 
 
 def until(known: Known, search: Search) -> tuple[float, bool]:
@@ -225,21 +222,10 @@ def _apart(one: Architecture, other: Architecture) -> int:
     return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
 
 
-def by_ladder(known: Known, scores: Floats, seed: int, unchosen: int = 0) -> Search:
-    """Let networks climb; after its end they are trained in the order of what it expects.
-
-    Args:
-        known: the table.
-        scores: (N,).
-        seed: of the ladder.
-        unchosen: networks that are trained in any case, spread over the sizes.
-    """
-    source, others = Replay(known), sample(known, seed, unchosen) if unchosen else []
-    entries = [
-        Entry(truth.choices, truth.params, truth.macs, score, seeds=int(number in others))
-        for number, (truth, score) in enumerate(zip(known.truths, scores, strict=True))
-    ]
-    for standing in climb(entries, WIDTHS, source, seed=seed):
+def by_ladder(known: Known, those: Sequence[Entry], seed: int) -> Search:
+    """Let the networks of a table climb; then they are trained in the order of what it expects."""
+    source = Replay(known)
+    for standing in climb(those, WIDTHS, source, seed=seed):
         last = standing
         yield source.spent, last.best
     for number in np.argsort(-last.expected).tolist():

@@ -107,6 +107,12 @@ def proxy(known: Known, name: str, settings: Settings) -> Way:
     return Way(np.array(rows), 0.0, each, "an untrained network, one batch")
 
 
+def zero_cost(known: Known, settings: Settings) -> dict[str, Way]:
+    """Return the ways of all zero-cost scores but sizes, by name."""
+    names = [name for name in PROXIES if name not in ("params", "macs")]
+    return {name: proxy(known, name, settings) for name in names}
+
+
 def part(known: Known, epochs: int) -> Way:
     """Rank by the validation accuracy after the first epochs of the training itself."""
     share = epochs / known.recipe.epochs
@@ -198,9 +204,10 @@ def ridge(known: Known, settings: Settings) -> Way:
 
 def calibrated(known: Known, score: Way, settings: Settings) -> Way:
     """Rank by what is believed of each from score, size and choices, given some trained ones."""
-    fixed = described(known.choices, [(t.params, t.macs) for t in known.truths])
     rows, used = [], []
-    for seed, scores in zip(settings.seeds, score.values, strict=True):
+    for row, (seed, scores) in enumerate(zip(settings.seeds, score.values, strict=True)):
+        values = {name: way.values[row] for name, way in zero_cost(known, settings).items()}
+        fixed = described(known.choices, [(t.params, t.macs) for t in known.truths], values)
         trained = sample(known, seed)
         climbers = [
             Climber([value], [known.by_epoch[n, -1]] if n in trained else [])
@@ -209,8 +216,42 @@ def calibrated(known: Known, score: Way, settings: Settings) -> Way:
         rows.append(Posterior(climbers, [Prior()], fixed, seed=seed).means)
         used.append(_marked(known, trained))
     cost = score.fixed + CALIBRATION * known.seconds.mean()
-    note = f"score, size and choices; {CALIBRATION} networks trained"
-    return Way(np.array(rows), cost, score.each, note, np.array(used))
+    note = f"score, zero-cost scores, size and choices; {CALIBRATION} networks trained"
+    return Way(np.array(rows), cost, score.each + free_each(known, settings), note, np.array(used))
+
+
+def free_each(known: Known, settings: Settings) -> float:
+    """CPU seconds of all zero-cost scores of a network."""
+    return sum(way.each for way in zero_cost(known, settings).values())
+
+
+def entries(
+    known: Known, scores: Floats, settings: Settings, seed: int, unchosen: int
+) -> list[Entry]:
+    """Return the networks of a table as entries of the ladder.
+
+    Args:
+        known: the table.
+        scores: by a fit, (N,).
+        settings: whose zero-cost scores are taken.
+        seed: of the fit.
+        unchosen: networks that are trained in any case, spread over the sizes.
+    """
+    others = sample(known, seed, unchosen) if unchosen else []
+    values = {
+        name: way.values[seed - settings.seed] for name, way in zero_cost(known, settings).items()
+    }
+    return [
+        Entry(
+            choices=truth.choices,
+            params=truth.params,
+            macs=truth.macs,
+            score=float(scores[number]),
+            proxies={name: float(each[number]) for name, each in values.items()},
+            seeds=int(number in others),
+        )
+        for number, truth in enumerate(known.truths)
+    ]
 
 
 def _marked(known: Known, numbers: Sequence[int]) -> NDArray[np.bool_]:
@@ -260,18 +301,15 @@ def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
     rows, spent, used = [], [], []
     for seed, scores in zip(settings.seeds, score.values, strict=True):
-        source, trained = Replay(known), sample(known, seed, CALIBRATION // 2)
-        entries = [
-            Entry(t.choices, t.params, t.macs, value, seeds=int(n in trained))
-            for n, (t, value) in enumerate(zip(known.truths, scores, strict=True))
-        ]
-        *_, last = climb(entries, widths, source, seed=seed)
+        source = Replay(known)
+        those = entries(known, scores, settings, seed, CALIBRATION // 2)
+        *_, last = climb(those, widths, source, seed=seed)
         rows.append(last.expected)
         used.append(source.done >= 1)
         spent.append(source.spent)
     cost = score.fixed + float(np.mean(spent))
     note = "at its end, of what it did not train"
-    return Way(np.array(rows), cost, score.each, note, np.array(used))
+    return Way(np.array(rows), cost, score.each + free_each(known, settings), note, np.array(used))
 
 
 # -- all of them ----------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class World:
                 params=int(size[number]),
                 macs=30 * int(size[number]),
                 score=float(self.signals[0, number]),
+                proxies={},
                 seeds=0 if number < candidates else 3 if number % 3 == 0 else 1,
                 candidate=number < candidates,
             )
@@ -122,7 +123,7 @@ def foretold(path: Path, trained: int, worth: float, splits: int = 40) -> float:
     posterior.CHOICES_DEVIATION = worth
     networks = read(path).networks
     accuracy = np.array([network.trials[0].val_accuracy for network in networks])
-    fixed = described([n.choices for n in networks], [(n.params, n.macs) for n in networks])
+    fixed = described([n.choices for n in networks], [(n.params, n.macs) for n in networks], {})
     errors = []
     for split in range(splits):
         order = np.random.default_rng(split).permutation(len(networks))

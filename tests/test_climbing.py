@@ -91,7 +91,7 @@ def test_who_climbed_how_far(run: Run) -> None:
     assert wide.rungs == {"rescore": 18, "warm": 6, "part": 2}
     for rung, name in (("rescore", "rescore.json"), ("warm", "warm.json")):
         assert 0 < len(with_file(name) - others) <= wide.rungs[rung]
-    assert with_file("warm.json") <= with_file("rescore.json")
+    assert with_file("warm.json") <= with_file("rescore.json") <= with_file("proxies.json")
     best, *left = result.finalists
     assert len(best.seeds) == 2
     assert [len(one.seeds) for one in left] in ([], [1], [2])
@@ -251,7 +251,8 @@ def test_a_random_network_that_is_a_candidate_enters_once(run: Run) -> None:
     picks = read_json(run.folder / "picks.json", Picks)
     field = run.scored[:3]
     double = msgspec.structs.replace(picks.of("random")[0], choices=field[1].choices)
-    entries = climbing._entries(field, [double, *picks.of("biggest")], seeds=2)
+    proxies = {canonical(one.choices): {"snip": 1.0} for one in [*field, *picks.networks]}
+    entries = climbing._entries(field, [double, *picks.of("biggest")], 2, proxies)
     assert [canonical(one.choices) for one in entries[:3]] == [
         canonical(one.choices) for one in field
     ]

@@ -25,7 +25,7 @@ class Ladder:
         self.height = np.ones(count, dtype=int)
         self.height[-15:] = 4  # nothing chose them
         sizes = [(one.params, one.macs) for one in self.world.entries]
-        self.fixed = described([one.choices for one in self.world.entries], sizes)
+        self.fixed = described([one.choices for one in self.world.entries], sizes, {})
 
     @property
     def posterior(self) -> Posterior:
@@ -128,7 +128,7 @@ def test_choices_say_nothing_until_they_are_seen_to() -> None:
     ]
     good = np.array([list(one.values()).count("a") for one in architectures])
     accuracy = 0.8 + 0.02 * good + 0.005 * rng.normal(size=200)
-    fixed = described(architectures, [(1, 1)] * 200)
+    fixed = described(architectures, [(1, 1)] * 200, {})
 
     def learned(trained: int) -> float:
         climbers = [
@@ -148,14 +148,28 @@ def test_choices_say_nothing_until_they_are_seen_to() -> None:
     assert spread < 0.001
 
 
+def test_a_zero_cost_score_is_learned_from() -> None:
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=100)
+    accuracy = 0.8 + 0.01 * value
+    value[0], accuracy[0] = -1e9, 0.8  # it overflowed
+    fixed = described([{}] * 100, [(1, 1)] * 100, {"naswot": value.tolist()})
+    climbers = [
+        Climber(signals=[0.0], accuracies=[right] if n < 30 else [])
+        for n, right in enumerate(accuracy)
+    ]
+    means = Posterior(climbers, [Prior()], fixed, seed=0).means
+    assert np.corrcoef(means[30:], accuracy[30:])[0, 1] > 0.99
+
+
 def test_architectures_are_described_whatever_the_place() -> None:
     one, other = {"node0.op": "a", "node1.op": "b"}, {"node0.op": "b", "node1.op": "a"}
     third = {"node0.op": "a", "node1.op": "a", "reads": [1, 2]}
-    found = described([one, other, third], [(10, 100), (10, 100), (20, 300)])
+    found = described([one, other, third], [(10, 100), (10, 100), (20, 300)], {})
     np.testing.assert_allclose(found[0], found[1])
     assert not np.allclose(found[0], found[2])
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-12)
-    alike = described([one, one], [(10, 100), (10, 100)])
+    alike = described([one, one], [(10, 100), (10, 100)], {})
     assert alike.shape == (2, 2)  # what all have in common is no feature
     assert (alike == 0).all()
 

@@ -10,9 +10,8 @@ from hypernas.choices import identity
 from hypernas.errors import ConfigError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, promoted, sampled
-from hypernas.jobs import Train
+from hypernas.jobs import Train, Untrained, Value, common
 from hypernas.proxies import PROXIES
-from hypernas.rivals import Values, measured
 from hypernas.runs import Run
 
 
@@ -48,19 +47,23 @@ def test_trust_trains_a_sample(own_run: Run, trained: list[Train]) -> None:
 
 
 def test_rivals_are_computed_once(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = own_run.result.random
-    first = measured(own_run.place, networks)
-    assert set(first) == set(PROXIES)
-    assert set(first["naswot"].of) == {identity(one.choices) for one in networks}
-    asked: list[int] = []
+    one, *others = (Untrained(choices=n.choices) for n in own_run.result.random)
+    first = one.do(own_run.place)
+    assert list(first) == list(PROXIES)
+    asked: list[str] = []
     monkeypatch.setattr(
-        "hypernas.rivals.Proxies.__call__",
-        lambda self, name, candidates: asked.append(len(candidates)) or [0.0] * len(candidates),
+        "hypernas.jobs.Proxies.__call__",
+        lambda self, name, candidates: asked.append(name) or [0.0] * len(candidates),
     )
-    again = measured(own_run.place, [*networks, own_run.result.biggest])
-    assert asked == [1] * len(PROXIES)
-    assert again["naswot"].of.items() > first["naswot"].of.items()
-    assert read_json(own_run.folder / "rivals.json", dict[str, Values]) == again
+    assert one.do(own_run.place) == first
+    assert asked == []
+    path = own_run.folder / f"networks/{identity(one.choices)}/proxies.json"
+    known = read_json(path, dict[str, Value | None])
+    path.write_bytes(msgspec.json.encode({k: v for k, v in known.items() if k != "snip"}))
+    assert one.do(own_run.place)["snip"].value == 0
+    assert asked == ["snip"], "what a newer version knows besides"
+    others[0].do(own_run.place)
+    assert asked == ["snip"], "they were computed for the verdict"
 
 
 def test_a_rival_that_cannot_be_computed_is_left_out(
@@ -71,9 +74,14 @@ def test_a_rival_that_cannot_be_computed_is_left_out(
             raise ConfigError("no")
         return [0.0] * len(candidates)
 
-    monkeypatch.setattr("hypernas.rivals.Proxies.__call__", refuse)
-    (own_run.folder / "rivals.json").unlink(missing_ok=True)
-    assert set(measured(own_run.place, own_run.result.random)) == set(PROXIES) - {"snip"}
+    monkeypatch.setattr("hypernas.jobs.Proxies.__call__", refuse)
+    for path in own_run.folder.glob("networks/*/proxies.json"):
+        path.unlink()
+    one, *_ = own_run.result.random
+    found = Untrained(choices=one.choices).do(own_run.place)
+    assert list(found) == [name for name in PROXIES if name != "snip"]
+    assert common([found, {"naswot": found["naswot"]}]) == ["naswot"]
+    assert common([]) == []
 
 
 def test_the_sample_is_nested_and_spread_over_sizes(finished_run: Run) -> None:

@@ -106,8 +106,14 @@ def test_a_race_pays_for_no_epoch_twice(modules: Any, table: Any, pruner: str) -
 
 
 @pytest.mark.parametrize("unchosen", [0, 3])
-def test_the_ladder_pays_for_no_epoch_twice(modules: Any, table: Any, unchosen: int) -> None:
-    steps = list(modules.search_cost.by_ladder(table, -table.accuracy, 0, unchosen))
+def test_the_ladder_pays_for_no_epoch_twice(
+    modules: Any, table: Any, unchosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zero_cost = {"synflow": SimpleNamespace(values=[-table.accuracy])}
+    monkeypatch.setattr(modules.ways, "zero_cost", lambda known, settings: zero_cost)
+    those = modules.ways.entries(table, -table.accuracy, modules.ways.Settings(), 0, unchosen)
+    assert sum(one.seeds for one in those) == unchosen
+    steps = list(modules.search_cost.by_ladder(table, those, 0))
     spent = [seconds for seconds, _ in steps]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(table.seconds.sum()), "at last all are trained, once"

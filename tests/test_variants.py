@@ -99,7 +99,9 @@ def test_every_way_is_measured(
 
 def test_short_fits_together_are_as_long_as_one(variants: Any, tmp_path: Path) -> None:
     asked = choices(3)
-    found = variants.measured([place(tmp_path, 1)], asked, "4 short fits", steps=12, folder=tmp_path)
+    found = variants.measured(
+        [place(tmp_path, 1)], asked, "4 short fits", steps=12, folder=tmp_path
+    )
     each = [place(tmp_path, seed) for seed in range(4, 8)]
     plain = variants.measured(each, asked, "plain", steps=3, folder=tmp_path)
     assert np.allclose(found.values, np.mean(plain.values, axis=0))

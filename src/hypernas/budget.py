@@ -23,6 +23,8 @@ LADDER = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
 USUAL = {"finalists": 5, "seeds": 3}
 CLIMBERS = 2
 """candidates that the ladder trains to the end at most, for each finalist"""
+FIELD = 200
+"""candidates that enter the ladder at least, the best by score"""
 FEWER = 3
 """one candidate in so many climbs on to the ladder's next rung"""
 THIRD = 3
@@ -51,6 +53,7 @@ class Costs:
         threads: with how many a step takes that long.
         alone: candidates (a count) that are scored one after the other, by one process.
         climbs: whether finalists are chosen by the ladder.
+        untrained: there, a candidate's zero-cost scores.
         again: there, a candidate's score on all validation images.
         warm: there, a candidate's steps from its generated weights.
     """
@@ -63,6 +66,7 @@ class Costs:
     threads: int = 1
     alone: int = 0
     climbs: bool = False
+    untrained: float = 0.0
     again: float = 0.0
     warm: float = 0.0
 
@@ -168,8 +172,12 @@ def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
 def _before(finalists: int, most: int, costs: Costs) -> float:
     """Seconds of the rungs between the score and the trainings, for all that climb them."""
     others = max(finalists, sample(finalists)) + 1 if most else 0
-    again, warm = FEWER**2 * most + others, FEWER * most + others
-    return costs.again * again + costs.warm * warm
+    field, again, warm = (
+        max(FIELD, FEWER**2 * most) + others,
+        FEWER**2 * most + others,
+        FEWER * most + others,
+    )
+    return costs.untrained * field + costs.again * again + costs.warm * warm
 
 
 def _climbers(finalists: int, costs: Costs) -> int:

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from hypernas import jobs
-from hypernas.budget import FEWER, THIRD, climbers
-from hypernas.choices import canonical
+from hypernas.budget import FEWER, FIELD, THIRD, climbers
+from hypernas.choices import Architecture, canonical
 from hypernas.console import Voice
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
-from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm
+from hypernas.jobs import Job, Rescore, Train, TrainPart, Untrained, Value, Warm, common
 from hypernas.ladder import REGRET, Believed, Entry, Known, Rung, Standing, Widths, climb
 from hypernas.outcome import in_words
 from hypernas.results import Scored
@@ -27,8 +27,8 @@ from hypernas.searching import distinct, top
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
-FIELD = 200
-"""candidates that enter at least, the best by score"""
+SIZES = ("params", "macs")
+"""which the ladder knows in any case"""
 SHOWN = 10
 """candidates that ``ladder.json`` tells of"""
 
@@ -79,13 +79,17 @@ class Trained:
         return reached
 
     def _done(self, title: str, todo: Sequence[Job]) -> list[Any]:
-        """Do jobs in the processes, and return their answers in order."""
-        found = []
-        with self.voice.bar(title) as update:
-            for answer in self.pool.do([msgspec.to_builtins(job) for job in todo]):
-                found.append(answer)
-                update(len(found), len(todo), "networks")
-        return found
+        return _done(self.pool, self.voice, title, todo)
+
+
+def _done(pool: Pool, voice: Voice, title: str, todo: Sequence[Job]) -> list[Any]:
+    """Do jobs in the processes of a pool, and return their answers in order."""
+    found = []
+    with voice.bar(title) as update:
+        for answer in pool.do([msgspec.to_builtins(job) for job in todo]):
+            found.append(answer)
+            update(len(found), len(todo), "networks")
+    return found
 
 
 def part(epochs: int) -> int:
@@ -127,7 +131,6 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     names = {canonical(candidate.choices) for candidate in found}
     field = [one for one in field if canonical(one.choices) in names]
     others = baseline(place, scored, min(plan.finalists, len(field)), plan.sample)
-    entries = _entries(field, others, plan.seeds)
     voice.say(
         f"a ladder: the first by score and {len(others)} networks that nothing chose, then at most "
         f"{', '.join(f'{n} ({rung})' for rung, n in wide.rungs.items())} and {wide.full} in full; "
@@ -135,6 +138,8 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     )
     place.threads(1)
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
+        proxies = _proxies(pool, voice, [one.choices for one in [*field, *others]])
+        entries = _entries(field, others, plan.seeds, proxies)
         source = Trained(place, pool, voice, entries)
         picks = _kept(place, scored, _finalists(place, scored, source, [0]), others, ended=False)
         for standing in climb(entries, wide, source, seed=place.config.seed):
@@ -162,11 +167,41 @@ def _with_other_sample(place: Workplace, scored: Sequence[Scored]) -> Picks | No
     return _kept(place, scored, picks.of("search"), others, ended=True)
 
 
-def _entries(field: Sequence[Scored], others: Sequence[Pick], seeds: int) -> list[Entry]:
-    """Return the candidates, the best first, and after them those that nothing chose."""
+def _proxies(
+    pool: Pool, voice: Voice, architectures: Sequence[Architecture]
+) -> dict[str, dict[str, float]]:
+    """Return the zero-cost scores of architectures by their canonical forms."""
+    keys = dict(zip(map(canonical, architectures), architectures, strict=True))
+    answers = _done(pool, voice, "zero-cost", [Untrained(choices=c) for c in keys.values()])
+    found = msgspec.convert(answers, list[dict[str, Value]])
+    names = [name for name in common(found) if name not in SIZES]
+    return {
+        key: {name: values[name].value for name in names}
+        for key, values in zip(keys, found, strict=True)
+    }
+
+
+def _entries(
+    field: Sequence[Scored],
+    others: Sequence[Pick],
+    seeds: int,
+    proxies: Mapping[str, Mapping[str, float]],
+) -> list[Entry]:
+    """Return the candidates, the best first, and after them those that nothing chose.
+
+    Args:
+        field: the candidates.
+        others: what nothing chose.
+        seeds: of a finalist.
+        proxies: zero-cost scores by the canonical form of choices.
+    """
     found = {
         canonical(one.choices): Entry(
-            choices=one.choices, params=one.params, macs=one.macs, score=one.score
+            choices=one.choices,
+            params=one.params,
+            macs=one.macs,
+            score=one.score,
+            proxies=proxies[canonical(one.choices)],
         )
         for one in field
     }
@@ -178,6 +213,7 @@ def _entries(field: Sequence[Scored], others: Sequence[Pick], seeds: int) -> lis
             params=pick.params,
             macs=pick.macs,
             score=pick.score.score,
+            proxies=proxies[key],
             seeds=max(before.seeds if before else 0, pick.seeds or seeds),
             candidate=before is not None and before.candidate,
         )

@@ -14,7 +14,7 @@ with recorded scores is one that looks up::
             self.seconds += sum(cost["full"][n] * count for n, count in seeds.items())
             return {n: accuracies[n][:count] for n, count in seeds.items()}
 
-    entries = [Entry(choices=t.choices, params=t.params, macs=t.macs, score=s) for ...]
+    entries = [Entry(choices=t.choices, params=t.params, macs=t.macs, score=s, proxies=p) for ...]
     widths = Widths(rungs={"warm": 30, "part": 10}, full=10, finalists=3, seeds=2)
     for standing in climb(entries, widths, source := Replay(), seed=0):
         print(source.seconds, entries[standing.best].choices, standing.certainty)
@@ -65,6 +65,7 @@ class Entry:
         choices: the architecture.
         params, macs: its size.
         score: higher is better.
+        proxies: its zero-cost scores by name; all entries have the same ones.
         seeds: trainings that it gets in any case; 0 where it is to climb for them.
         candidate: whether it may climb.
     """
@@ -73,6 +74,7 @@ class Entry:
     params: int
     macs: int
     score: float
+    proxies: Mapping[str, float]
     seeds: int = 0
     candidate: bool = True
 
@@ -202,8 +204,11 @@ class _Ladder:
         self.known: Posterior | None = None
         self.priors = [AGAIN if rung == "rescore" else Prior() for rung in widths.rungs]
         self.priors.append(Prior())
-        sizes = [(one.params, one.macs) for one in entries]
-        self.fixed = described([one.choices for one in entries], sizes)
+        self.fixed = described(
+            [one.choices for one in entries],
+            [(one.params, one.macs) for one in entries],
+            {name: [one.proxies[name] for one in entries] for name in entries[0].proxies},
+        )
 
     def begin(self, first: int) -> None:
         """Train the first one and those that are trained in any case; measure them all over."""

@@ -2,10 +2,10 @@
 
 Rung by rung a signal costs more and says more: scores, some steps of training, a short training,
 the full one. Who is on a rung has all the signals below it, so the joint distribution falls into
-regressions, each of one rung's signal on everything below, on size and on what was chosen (monotone
-missing data: Rubin, Multiple Imputation, 1987, 5.4). Who climbs is chosen by what the regressions
-are given, so the choice does not bend them. Each is a conjugate Bayesian one; what a candidate may
-reach is drawn from all of them in turn, with their own uncertainty.
+regressions, each of one rung's signal on everything below, on size, zero-cost scores and what was
+chosen (monotone missing data: Rubin, Multiple Imputation, 1987, 5.4). Who climbs is chosen by what
+the regressions are given, so the choice does not bend them. Each is a conjugate Bayesian one; what
+a candidate may reach is drawn from all of them in turn, with their own uncertainty.
 
 At the top stands the accuracy that a network has on average over seeds. A training shows it with
 the luck of its seed, whose variance is learned from networks that were trained several times. So of
@@ -13,16 +13,16 @@ many that were trained once the best is not taken for as good as it looked, and 
 could show does not count as regret.
 
 With few candidates on a rung the prior speaks: the signal just below is worth a correlation of
-about one half, size little, and all choices together about as much. ``tests/ladder_worlds.py``
-prints how often what is told comes true, and what choices and size are worth on tables of truth.
+about one half, size and each zero-cost score little, and all choices together about as much as the
+signal. ``tests/ladder_worlds.py`` prints how often what is told comes true.
 
-Legend: N candidates, M draws, S signals of the rungs below, F features of size and choices.
+Legend: N candidates, M draws, S signals of the rungs below, F features that all candidates have.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,8 @@ from hypernas.explaining.questions import family_of
 Floats = NDArray[np.float64]
 
 OTHER_DEVIATION = 0.2
-"""of the slopes of size and of signals further below, which are 0 before anything is known"""
-CHOICES_DEVIATION = 0.3
+"""of the slopes of size, of zero-cost scores and of signals further below, all 0 at first"""
+CHOICES_DEVIATION = 0.5
 """what all choices together add to a candidate, in deviations of the signal, before it is known"""
 FREEDOM = 4.0
 """how many candidates the prior of the noise is worth"""
@@ -234,17 +234,23 @@ class Posterior:
         return float((self.draws.max(1) - self.draws[:, chosen] < limit).mean())
 
 
-def described(architectures: Sequence[Architecture], sizes: Sequence[tuple[int, int]]) -> Floats:
+def described(
+    architectures: Sequence[Architecture],
+    sizes: Sequence[tuple[int, int]],
+    proxies: Mapping[str, Sequence[float]],
+) -> Floats:
     """Return what is known of architectures before any signal, (N, F), by what it is worth.
 
-    These are the logarithms of params and MACs, and how often each choice is made. Decisions whose
-    names differ in numbers only are counted together: a few trained networks tell little of each
-    place. All are centred, and so scaled that slopes of deviation 1 are the prior: one of
-    OTHER_DEVIATION for each size, and of CHOICES_DEVIATION for all choices together.
+    These are the logarithms of params and MACs, zero-cost scores, and how often each choice is
+    made. Decisions whose names differ in numbers only are counted together: a few trained networks
+    tell little of each place. All are centred, and so scaled that slopes of deviation 1 are the
+    prior: one of OTHER_DEVIATION for each size and score, and of CHOICES_DEVIATION for all choices
+    together.
 
     Args:
         architectures: N.
         sizes: params and MACs of each.
+        proxies: zero-cost scores (:mod:`hypernas.proxies`) by name, each (N,).
     """
     counts = [Counter(_made(choices)) for choices in architectures]
     kinds = dict.fromkeys(kind for count in counts for kind in count)
@@ -252,8 +258,10 @@ def described(architectures: Sequence[Architecture], sizes: Sequence[tuple[int, 
     table = table.reshape(len(counts), len(kinds))
     table = table[:, table.std(0) > 0]
     logarithms = np.log(np.maximum(np.array(sizes, dtype=float), 1))
+    values = [_tamed(np.array(each)) for each in proxies.values()]
+    costs = np.column_stack([logarithms, *values])
     of_choices = CHOICES_DEVIATION / np.sqrt(max(table.shape[1], 1))
-    return np.column_stack([OTHER_DEVIATION * _standard(logarithms), of_choices * _standard(table)])
+    return np.column_stack([OTHER_DEVIATION * _standard(costs), of_choices * _standard(table)])
 
 
 def _made(choices: Architecture) -> Iterator[tuple[str, str]]:
