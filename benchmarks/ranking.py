@@ -3,12 +3,13 @@
     python benchmarks/ranking.py TABLE ... [--fits 5] [--steps 1000] [--work runs/ranking]
         [--ways "score (ghn)" "weight sharing"] [--published nas-bench-macro_cifar10.json]
 
-TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on the test split by the
-first seed of each network; ``another seed`` is the ceiling, over the networks trained twice. Tau is
-told over all pairs of networks, within the better half, and within fifths by MACs, with 95 %
-intervals over resampled networks and fits; a way that trains some networks to calibrate ranks the
-others. Regret is, in points, by how much the best of five picks is worse than the best there is,
-the mean over fits and over limits at four quantiles of MACs. With ``--ways`` only these are
+TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on the test split, mean
+over the seeds that all its networks have; ``another seed`` is the ceiling, the same by as many
+other seeds, over the networks that have them. Tau is told over all pairs of networks, within the
+better half, and within fifths by MACs, with 95 % intervals over resampled networks and fits; a way
+that trains some networks to calibrate ranks the others. Regret is, in points, by how much the best
+of five picks is worse than the best there is, the mean over fits and over limits at four quantiles
+of MACs. With ``--ways`` only these are
 worked out and kept, and nothing is written: so several processes can share the work, each with
 tables or hypernetworks of its own. A killed one goes on.
 

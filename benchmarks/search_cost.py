@@ -135,17 +135,12 @@ def until(known: Known, search: Search) -> tuple[float, bool]:
     And whether it did: of all networks the best on the validation split may be none of these.
     """
     known.require_twice()
-    sought = set(np.argsort(-means(known))[: max(1, round(TOP * len(known.truths)))].tolist())
+    sought = set(np.argsort(-known.of_two)[: max(1, round(TOP * len(known.truths)))].tolist())
     spent = 0.0
     for spent, best in search:
         if best in sought:
             return spent, True
     return spent, False
-
-
-def means(known: Known) -> Floats:
-    """Return test accuracies, means over two seeds, (N,)."""
-    return (known.accuracy + known.again) / 2
 
 
 # -- searches -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from hypernas import hypernets
 from hypernas.cli import main
 from hypernas.errors import RunError
+from hypernas.ground_truth import Trial, Truth
 
 COUNT, EPOCHS = 12, 3
 UNFITTED = "random search|successive halving|Hyperband|evolution|REINFORCE|the biggest first"
@@ -59,6 +60,8 @@ def table() -> Any:
         recipe=SimpleNamespace(epochs=EPOCHS),
         accuracy=accuracy,
         again=accuracy,
+        of_two=accuracy,
+        seeds=1,
         by_epoch=np.stack([accuracy - 0.2, accuracy - 0.1, accuracy], axis=1),
         macs=macs.astype(float),
         seconds=np.arange(COUNT, 0, -1) * 3.0,
@@ -130,9 +133,39 @@ def test_networks_that_calibrate_are_of_all_sizes(modules: Any, table: Any) -> N
 def test_a_table_trained_once_is_refused_where_the_best_are_sought(modules: Any) -> None:
     require = modules.known.Known.require_twice
     truths = [None] * 3
-    require(SimpleNamespace(again=np.zeros(3), truths=truths, name="t"))
+    require(SimpleNamespace(of_two=np.zeros(3), truths=truths, name="t"))
     with pytest.raises(RunError, match=r"1 networks of t were trained once; .* --repeated 3"):
-        require(SimpleNamespace(again=np.array([0.1, np.nan, 0.2]), truths=truths, name="t"))
+        require(SimpleNamespace(of_two=np.array([0.1, np.nan, 0.2]), truths=truths, name="t"))
+
+
+def test_the_truth_is_of_the_seeds_that_all_have(
+    modules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules.known, "OFTEN", 2)
+
+    def known(*trained: int) -> Any:
+        made = object.__new__(modules.known.Known)
+        made.truths = [
+            Truth(choices={}, params=1, macs=1, trials=[trial(seed) for seed in range(count)])
+            for count in trained
+        ]
+        return made
+
+    def trial(seed: int) -> Trial:
+        reached = 0.5 + seed / 10
+        return Trial(seed=seed, val_accuracy=0.5, test_accuracy=reached, seconds=1.0)
+
+    once = known(1, 2, 2)
+    assert once.seeds == 1
+    np.testing.assert_allclose(once.accuracy, [0.5] * 3)
+    np.testing.assert_allclose(once.again, [np.nan, 0.6, 0.6])
+    np.testing.assert_allclose(once.of_two, [np.nan, 0.55, 0.55])
+    assert known(2, 2, 4).seeds == 1, "of two and two there is but one network"
+    twice = known(2, 4, 4, 3)
+    assert twice.seeds == 2
+    np.testing.assert_allclose(twice.accuracy, [0.55] * 4)
+    np.testing.assert_allclose(twice.again, [np.nan, 0.75, 0.75, np.nan])
+    assert np.isnan(known(1, 1).again).all()
 
 
 def test_each_answer_of_each_decision_is_a_column(modules: Any, table: Any) -> None:
