@@ -9,9 +9,8 @@ other seeds, over the networks that have them. Tau is told over all pairs of net
 better half, and within fifths by MACs, with 95 % intervals over resampled networks and fits; a way
 that trains some networks to calibrate ranks the others. Regret is, in points, by how much the best
 of five picks is worse than the best there is, the mean over fits and over limits at four quantiles
-of MACs. With ``--ways`` only these are
-worked out and kept, and nothing is written: so several processes can share the work, each with
-tables or hypernetworks of its own. A killed one goes on.
+of MACs. With ``--ways`` only these are worked out and kept, and nothing is written: so several
+processes can share the work, each with tables or hypernetworks of its own. A killed one goes on.
 
 With ``--published`` a table of ``nas-bench-macro`` has rows of its own in which the truth is the
 published accuracy of its networks at their full size (github.com/xiusu/NAS-Bench-Macro), and a way
