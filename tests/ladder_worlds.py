@@ -2,26 +2,21 @@
 
     python tests/ladder_worlds.py [WORLDS]
 
-prints how often the ladder's promise of a small regret comes true in such worlds, and how well size
-and choices foretell held-out networks of the tables of ground truth.
+prints how often the ladder's promise of a small regret comes true in such worlds.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from hypernas import posterior
-from hypernas.ground_truth import read
 from hypernas.ladder import REGRET, Entry, Rung, Widths, climb
-from hypernas.posterior import Climber, Posterior, Prior, described
 
 RUNGS = ("score", "warm", "part")
 WIDTHS = Widths(rungs={"warm": 30, "part": 10}, full=10, finalists=5, seeds=3)
-TABLES = Path(__file__).parent.parent / "benchmarks" / "truth"
 
 
 class World:
@@ -111,38 +106,8 @@ def promises(worlds: int, correlations: tuple[float, float, float], luck: float)
     )
 
 
-def foretold(path: Path, trained: int, worth: float, splits: int = 40) -> float:
-    """Return the squared error of held-out accuracies, in their variance, by size and choices.
-
-    Args:
-        path: of a table.
-        trained: networks that are known.
-        worth: of all choices together, in deviations.
-        splits: over which the mean is taken.
-    """
-    posterior.CHOICES_DEVIATION = worth
-    networks = read(path).networks
-    accuracy = np.array([network.trials[0].val_accuracy for network in networks])
-    fixed = described([n.choices for n in networks], [(n.params, n.macs) for n in networks], {})
-    errors = []
-    for split in range(splits):
-        order = np.random.default_rng(split).permutation(len(networks))
-        known = set(order[:trained].tolist())
-        climbers = [
-            Climber(signals=[0.0], accuracies=[accuracy[n]] if n in known else [])
-            for n in range(len(networks))
-        ]
-        means, rest = Posterior(climbers, [Prior()], fixed, seed=0).means, order[trained:]
-        errors.append(((means[rest] - accuracy[rest]) ** 2).mean() / accuracy[rest].var())
-    return float(np.mean(errors))
-
-
 if __name__ == "__main__":
     posterior.DRAWS = 500
     for luck in (0.3, 0.8):
         for correlations in ((0.5, 0.7, 0.9), (0.3, 0.5, 0.75), (0.1, 0.3, 0.6)):
             print(promises(int((sys.argv[1:] or ["40"])[0]), correlations, luck), flush=True)
-    for table in sorted(TABLES.glob("*.jsonl.gz")):
-        for trained in (13, 30):
-            both = [f"{foretold(table, trained, worth):.2f}" for worth in (1e-6, 0.3)]
-            print(f"{table.name}, {trained} trained: error {both[0]} by size, {both[1]} by both")
