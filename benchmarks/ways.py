@@ -228,16 +228,16 @@ def free_each(known: Known, settings: Settings) -> float:
 def entries(
     known: Known, scores: Floats, settings: Settings, seed: int, unchosen: int
 ) -> list[Entry]:
-    """Return the networks of a table as entries of the ladder.
+    """Return the networks of a table as entries of the ladder, the biggest trained in any case.
 
     Args:
         known: the table.
         scores: by a fit, (N,).
         settings: whose zero-cost scores are taken.
         seed: of the fit.
-        unchosen: networks that are trained in any case, spread over the sizes.
+        unchosen: networks that are trained besides, spread over the sizes.
     """
-    others = sample(known, seed, unchosen) if unchosen else []
+    others = [int(known.params.argmax()), *(sample(known, seed, unchosen) if unchosen else [])]
     values = {
         name: way.values[seed - settings.seed] for name, way in zero_cost(known, settings).items()
     }
