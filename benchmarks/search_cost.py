@@ -115,10 +115,10 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
         name: Cost.of(0.0, (until(known, search(known, seed)) for seed in range(draws)))
         for name, search in unfitted.items()
     }
-    found["the biggest first"] = Cost.of(0.0, [until(known, by_score(known, known.params, 0))])
+    found["the biggest first"] = Cost.of(0.0, [until(known, by_score(known, known.params))])
     shared, own = (fitted(known, name, settings) for name in ("shared", score))
     for name, way in (("weight sharing", shared), (f"score ({score})", own)):
-        runs = (until(known, by_score(known, row, 0)) for row in way.values)
+        runs = (until(known, by_score(known, row)) for row in way.values)
         found[name] = Cost.of(way.fixed + way.each * len(known.truths), runs)
     each = own.each + free_each(known, settings)
     for name, unchosen in (("ladder", 0), (f"ladder, {UNCHOSEN} besides", UNCHOSEN)):
@@ -162,9 +162,10 @@ def random_search(known: Known, seed: int) -> Search:
     return trained(known, rng(seed, "random search").sample(range(count), count))
 
 
-def by_score(known: Known, scores: Floats, seed: int) -> Search:
-    """Train networks in the order of their scores."""
-    return trained(known, np.argsort(-scores, kind="stable").tolist())
+def by_score(known: Known, scores: Floats) -> Search:
+    """Train the biggest network, as a run does, and the others in the order of their scores."""
+    biggest = int(known.params.argmax())
+    return trained(known, dict.fromkeys([biggest, *np.argsort(-scores, kind="stable").tolist()]))
 
 
 def race(known: Known, seed: int, pruner: Pruner) -> Search:

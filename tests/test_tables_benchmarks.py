@@ -84,9 +84,9 @@ def test_regret_keeps_to_the_limit(modules: Any, table: Any) -> None:
 
 def test_what_searches_cost(modules: Any, table: Any) -> None:
     costs = modules.search_cost
-    straight = costs.by_score(table, table.accuracy, 0)
-    assert costs.until(table, straight) == (3.0, True), "the best one is trained first"
-    backward = costs.by_score(table, -table.accuracy, 0)
+    straight = costs.by_score(table, table.accuracy)
+    assert costs.until(table, straight) == (36.0 + 3.0, True), "after the biggest the best one"
+    backward = costs.by_score(table, -table.accuracy)
     assert costs.until(table, backward) == (table.seconds.sum(), True)
     random = [costs.until(table, costs.random_search(table, seed))[0] for seed in range(400)]
     assert np.mean(random) == pytest.approx(3 + (table.seconds.sum() - 3) / 2, rel=0.05)
@@ -95,7 +95,7 @@ def test_what_searches_cost(modules: Any, table: Any) -> None:
 def test_a_search_that_validation_misleads_finds_nothing(modules: Any, table: Any) -> None:
     table.by_epoch = table.by_epoch[::-1]
     costs = modules.search_cost
-    run = costs.until(table, costs.by_score(table, -table.accuracy, 0))
+    run = costs.until(table, costs.by_score(table, -table.accuracy))
     assert run == (table.seconds.sum(), False)
     assert costs.Cost.of(1.0, [run, (3.0, True)]).lost == 1
 
