@@ -24,6 +24,7 @@ costs = st.builds(
     biggest_epoch=seconds,
     overhead=st.floats(0.0, 60.0),
     climbs=st.booleans(),
+    untrained=st.sampled_from([0.0, 0.3]),
     again=st.sampled_from([0.0, 0.1]),
     warm=st.sampled_from([0.0, 0.5, 20.0]),
 )

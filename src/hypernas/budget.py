@@ -23,8 +23,6 @@ LADDER = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
 USUAL = {"finalists": 5, "seeds": 3}
 CLIMBERS = 2
 """candidates that the ladder trains to the end at most, for each finalist"""
-FIELD = 200
-"""candidates that enter the ladder at least, the best by score"""
 FEWER = 3
 """one candidate in so many climbs on to the ladder's next rung"""
 THIRD = 3
@@ -172,12 +170,8 @@ def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
 def _before(finalists: int, most: int, costs: Costs) -> float:
     """Seconds of the rungs between the score and the trainings, for all that climb them."""
     others = max(finalists, sample(finalists)) + 1 if most else 0
-    field, again, warm = (
-        max(FIELD, FEWER**2 * most) + others,
-        FEWER**2 * most + others,
-        FEWER * most + others,
-    )
-    return costs.untrained * field + costs.again * again + costs.warm * warm
+    warm, again, entered = (FEWER**rungs * most + others for rungs in (1, 2, 3))
+    return costs.untrained * entered + costs.again * again + costs.warm * warm
 
 
 def _climbers(finalists: int, costs: Costs) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from hypernas import jobs
-from hypernas.budget import FEWER, FIELD, THIRD, climbers
+from hypernas.budget import FEWER, THIRD, climbers
 from hypernas.choices import Architecture, canonical
 from hypernas.console import Voice
 from hypernas.files import read_json, write_json
@@ -126,8 +126,8 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
         return known
     wide, plan = widths(place), place.plan
     field = top(scored, len(scored), place.config.limits)
-    many = max(FIELD, *wide.rungs.values())
-    found = distinct((place.candidates.of(one.choices) for one in field), many)
+    enter = FEWER**3 * wide.full
+    found = distinct((place.candidates.of(one.choices) for one in field), enter)
     names = {canonical(candidate.choices) for candidate in found}
     field = [one for one in field if canonical(one.choices) in names]
     others = baseline(place, scored, min(plan.finalists, len(field)), plan.sample)
