@@ -93,8 +93,12 @@ class Decoder(nn.Module, ABC):
     def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return P tensors of ``shape`` (O,), near 1, from rows (P, H)."""
         length = math.prod(shape)
-        hidden = self.deeper(about[:, None] + pieces(self.rows, -(-length // VECTOR))[None])
+        hidden = self.heard(about, pieces(self.rows, -(-length // VECTOR)))
         return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
+
+    @abstractmethod
+    def heard(self, about: Tensor, places: Tensor) -> Tensor:
+        """Return hidden units (P, n, H) of n pieces from rows (P, H) and coordinates (n, H)."""
 
 
 class Pieces(Decoder):
@@ -124,11 +128,8 @@ class Pieces(Decoder):
             nn.init.kaiming_normal_(layer.weight)
             self.deeper.extend([layer, nn.ReLU(inplace=True)])
 
-    def vectors(self, about: Tensor, shape: tuple[int, ...]) -> Tensor:
-        length = math.prod(shape)
-        rows = pieces(self.rows, -(-length // VECTOR))
-        hidden = self.deeper(about[:, None] + rows) * rows
-        return (hidden @ self.vector).flatten(1)[:, :length].reshape(len(about), *shape)
+    def heard(self, about: Tensor, places: Tensor) -> Tensor:
+        return self.deeper(about[:, None] + places) * places
 
     def parts(self, maps: list[Map]) -> list[tuple[Tensor, ...]]:
         places = [

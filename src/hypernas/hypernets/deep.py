@@ -61,6 +61,9 @@ class Deep(Decoder):
             spread = hidden**-0.5 * rank**-0.25
             self.factors = nn.Parameter(torch.randn(2, hidden, VECTOR, rank) * spread)
 
+    def heard(self, about: Tensor, places: Tensor) -> Tensor:
+        return self.deeper(about[:, None] + places)
+
     def parts(self, maps: list[Map]) -> list[tuple[Tensor, ...]]:
         every, w = slice(None), self.width
         spreads = [(every, every, *window(height, width)) for *_, height, width in maps]
