@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from common import Row
+from known import TRUTH
+
+from hypernas.ground_truth import Table, read
+from hypernas.spaces import find
 
 RESULTS = Path(__file__).parent / "results"
 TEXT = Path(__file__).parent / "ranking_page.md"
@@ -38,6 +44,7 @@ def page() -> str:
     }
     ranking, cost = results["ranking"]["rows"], results["search_cost"]["rows"]
     made = {f"tau, {table}": taus(ranking, table) for table in tables(ranking)}
+    made["truth"] = truth(tables(ranking))
     made |= {
         "criteria": listed([row for row in ranking if row["what"].startswith(CRITERIA)]),
         "Pearson": listed([row for row in ranking if row["what"].startswith("Pearson")]),
@@ -53,6 +60,36 @@ def tables(rows: Rows) -> list[str]:
     return list(
         dict.fromkeys(r["what"].split(", ")[2] for r in rows if r["what"].startswith("tau"))
     )
+
+
+def truth(names: Sequence[str]) -> str:
+    """Return a line for each table of ground truth that is there: what it is made of."""
+    lines = [
+        "| table | networks | seeds of a network | acc. on test | CPU hours | options | recipe |",
+        "| --- | ---: | --- | --- | ---: | --- | --- |",
+    ]
+    for name in names:
+        path = TRUTH / f"{name}.jsonl.gz"
+        if path.exists():
+            table = read(path)
+            lines.append(f"| `{name}` | {' | '.join(_of_table(table))} |")
+    return "\n".join(lines)
+
+
+def _of_table(table: Table) -> Iterator[str]:
+    networks = [network for network in table.networks if network.trials]
+    trials = [trial for network in networks for trial in network.trials]
+    often = sorted(Counter(len(network.trials) for network in networks).items())
+    low, high = np.quantile([network.trials[0].test_accuracy for network in networks], [0, 1])
+    usual = find(table.setting.space, {}).options
+    options = [f"{k}={v}" for k, v in table.setting.options.items() if usual.get(k) != v]
+    recipe = table.setting.recipe
+    yield str(len(networks))
+    yield ", ".join(f"{seeds} of {count}" for seeds, count in often)
+    yield f"{100 * low:.1f} to {100 * high:.1f} %"
+    yield f"{sum(trial.seconds for trial in trials) / 3600:.1f}"
+    yield f"`{' '.join(options)}`"
+    yield f"{table.setting.examples:,} images, {recipe.epochs} epochs of batch {recipe.batch}"
 
 
 def how(result: dict[str, Any]) -> str:

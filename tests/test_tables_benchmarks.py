@@ -14,7 +14,9 @@ import pytest
 from hypernas import hypernets
 from hypernas.cli import main
 from hypernas.errors import RunError
-from hypernas.ground_truth import Trial, Truth
+from hypernas.ground_truth import Setting, Table, Trial, Truth, write
+from hypernas.spaces import find
+from hypernas.training import Recipe
 
 COUNT, EPOCHS = 12, 3
 UNFITTED = "random search|successive halving|Hyperband|evolution|REINFORCE|the biggest first"
@@ -26,6 +28,7 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     monkeypatch.setattr(hypernets.hypernet, "BUILT_IN", dict(hypernets.hypernet.BUILT_IN))
     import known
+    import pages
     import ranking
     import search_cost
     import trials
@@ -34,7 +37,7 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     hypernets.hypernet.BUILT_IN.update(variants.OWN)
     monkeypatch.setattr(known, "TRUTH", tmp_path)
-    found = {"ranking": ranking, "search_cost": search_cost, "trials": trials}
+    found = {"pages": pages, "ranking": ranking, "search_cost": search_cost, "trials": trials}
     return SimpleNamespace(**found, ways=ways, known=known)
 
 
@@ -183,6 +186,35 @@ def test_what_is_trained_for_a_way_is_not_ranked_by_it(modules: Any) -> None:
     way = modules.ways.Way(np.array([[1.0, np.nan, 2.0]]), 30.0, 1.0, "", trained)
     assert way.ranks.tolist() == [[False, False, True]]
     assert way.seconds(3) == 11.0
+
+
+def test_the_page_says_what_tables_are_made_of(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(modules.pages, "TRUTH", tmp_path)
+
+    def network(*accuracies: float) -> Truth:
+        trials = [
+            Trial(seed=n, val_accuracy=0.0, test_accuracy=each, seconds=1800.0)
+            for n, each in enumerate(accuracies)
+        ]
+        return Truth(choices={}, params=1, macs=1, trials=trials)
+
+    setting = Setting(
+        data="digits",
+        fingerprint="",
+        image_size=None,
+        examples=4000,
+        space="nas-bench-201",
+        options=find("nas-bench-201", {"width": 4}).options,
+        recipe=Recipe(epochs=3, batch=16),
+        seed=0,
+    )
+    networks = [network(0.5), network(0.25, 0.3), network(0.75), network()]
+    write(tmp_path / "t.jsonl.gz", Table(setting=setting, networks=networks))
+    *_, line = modules.pages.truth(["t", "t-published"]).splitlines()
+    made = "`width=4` | 4,000 images, 3 epochs of batch 16"
+    assert line == f"| `t` | 3 | 1 of 2, 2 of 1 | 25.0 to 75.0 % | 2.0 | {made} |"
 
 
 def test_break_even(modules: Any) -> None:
