@@ -82,7 +82,7 @@ class Known:
     def seeds(self) -> int:
         """How many trainings of a network, the first ones, are the truth of it.
 
-        As many as all have, and no more than may be held against as many others of some networks.
+        As many as all have, where OFTEN networks have as many again; else fewer, and at least one.
         """
         there = (~np.isnan(self.by_seed)).cumprod(1).sum(1)
         return max([1, *(k for k in range(2, there.min() + 1) if sum(there >= 2 * k) >= OFTEN)])
@@ -100,8 +100,9 @@ class Known:
 
     @property
     def of_two(self) -> Floats:
-        """The same, mean over the first two seeds, (N,); NaN where there is but one."""
-        return self.by_seed[:, :2].mean(1) if self.by_seed.shape[1] > 1 else self.again
+        """Accuracy on the test split, mean over the first two seeds, (N,); NaN of a single one."""
+        two = self.by_seed[:, :2]
+        return two.mean(1) if two.shape[1] == 2 else np.full(len(two), np.nan)
 
     def require_twice(self) -> None:
         """Refuse a table of which a network was trained once: the luckiest would seem the best.

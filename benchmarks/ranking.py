@@ -4,13 +4,14 @@
         [--ways "score (ghn)" "weight sharing"] [--published nas-bench-macro_cifar10.json]
 
 TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on the test split, mean
-over the seeds that all its networks have; ``another seed`` is the ceiling, the same by as many
-other seeds, over the networks that have them. Tau is told over all pairs of networks, within the
-better half, and within fifths by MACs, with 95 % intervals over resampled networks and fits; a way
-that trains some networks to calibrate ranks the others. Regret is, in points, by how much the best
-of five picks is worse than the best there is, the mean over fits and over limits at four quantiles
-of MACs. With ``--ways`` only these are worked out and kept, and nothing is written: so several
-processes can share the work, each with tables or hypernetworks of its own. A killed one goes on.
+over the seeds that all its networks have, if twenty have as many again; ``another seed`` is the
+ceiling, the same by as many other seeds, over the networks that have them. Tau is told over all
+pairs of networks, within the better half, and within fifths by MACs, with 95 % intervals over
+resampled networks and fits; a way that trains some networks to calibrate ranks the others. Regret
+is, in points, by how much the best of five picks is worse than the best there is, the mean over
+fits and over limits at four quantiles of MACs. With ``--ways`` only these are worked out and kept,
+and nothing is written: so several processes can share the work, each with tables or hypernetworks
+of its own. A killed one goes on.
 
 With ``--published`` a table of ``nas-bench-macro`` has rows of its own in which the truth is the
 published accuracy of its networks at their full size (github.com/xiusu/NAS-Bench-Macro), and a way
@@ -159,7 +160,7 @@ def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
             note=f"at the quantiles of MACs {by_limit}{spread}",
         )
     more = found[OWN].mean(0) - np.minimum(random, biggest)[0]
-    luck = np.nanstd(known.accuracy - known.again) / np.sqrt(2)
+    luck = np.nanstd(known.accuracy - known.again) * np.sqrt(known.seeds / 2)
     yield Row(
         what=f"regret beyond that of random ones and the biggest, at the worst limit, {known.name}",
         value=float(100 * more.max()),

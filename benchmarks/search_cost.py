@@ -7,7 +7,8 @@ A table of ground truth stands for a space: what a search trains is looked up, e
 paid for in CPU seconds of this machine. A search has found what was sought when the network that it
 would return, the best by validation accuracy of those trained to the end, is among the best 5 % of
 the table by the mean of two seeds on the test split; so all its networks must be trained twice. The
-cost of a hypernetwork holds its fit and the scores of all networks. Means over ``--fits`` fits, or
+cost of a hypernetwork holds its fit and the scores of all networks, for the ladder zero-cost ones
+too. Means over ``--fits`` fits, or
 over ``--draws`` runs of what needs none.
 
 The break-even is what all this comes to where the final training is longer: trainings cost more in
@@ -118,15 +119,22 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     found["the biggest first"] = Cost.of(0.0, [until(known, by_score(known, known.params))])
     shared, own = (fitted(known, name, settings) for name in ("shared", score))
     for name, way in (("weight sharing", shared), (f"score ({score})", own)):
-        runs = (until(known, by_score(known, row)) for row in way.values)
-        found[name] = Cost.of(way.fixed + way.each * len(known.truths), runs)
+        searches = [by_score(known, scores) for scores in way.values]
+        found[name] = _over_fits(known, searches, way.fixed, way.each)
     each = own.each + free_each(known, settings)
     for name, unchosen in (("ladder", 0), (f"ladder, {UNCHOSEN} besides", UNCHOSEN)):
-        seeds = zip(settings.seeds, own.values, strict=True)
-        every = [(entries(known, row, settings, seed, unchosen), seed) for seed, row in seeds]
-        runs = (until(known, by_ladder(known, those, seed)) for those, seed in every)
-        found[name] = Cost.of(own.fixed + each * len(known.truths), runs)
+        searches = [
+            by_ladder(known, entries(known, own, settings, fit, unchosen), seed)
+            for fit, seed in enumerate(settings.seeds)
+        ]
+        found[name] = _over_fits(known, searches, own.fixed, each)
     return found
+
+
+def _over_fits(known: Known, searches: Sequence[Search], fit: float, each: float) -> Cost:
+    """Return the cost of searches, each by a fit, with what fit and scores cost."""
+    runs = (until(known, search) for search in searches)
+    return Cost.of(fit + each * len(known.truths), runs)
 
 
 def until(known: Known, search: Search) -> tuple[float, bool]:

@@ -3,7 +3,7 @@
     python benchmarks/trials.py TABLE [NAME ...] [--fits 3] [--steps 1000] [--hypernet ghn]
         [--teacher RUN] [--work runs/ranking]
 
-NAME is one of :data:`variants.NAMES`, by default all; with ``--teacher``, a run on the same data
+NAME is one of :func:`variants.names`, by default all; with ``--teacher``, a run on the same data
 whose best network is learned from, also ``distilled``. Each is told by the same statistics as in
 ``ranking.py``, and by how much it is above ``plain``, with 95 % intervals over resampled networks
 and fits, the same ones for both. Writes ``results/trials_TABLE.json``.
@@ -40,7 +40,7 @@ def main() -> None:
     plain, rows = fitted(known, given.hypernet, settings), []
     if given.teacher:
         variants.teach(given.teacher)
-    for name in given.names or dict.fromkeys([*variants.NAMES, *variants.CHANGES]):
+    for name in given.names or variants.names():
         rows += rows_of(known, name, fitted(known, given.hypernet, settings, name), plain)
         print(*(f"{row.what}: {row.value:.3f}; {row.note}" for row in rows[-3:]), sep="\n")
     write(Path(__file__), rows, suffix=given.table)

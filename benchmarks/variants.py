@@ -37,7 +37,8 @@ from correlation import kept_scores
 from known import digest_of
 from torch import Tensor
 
-from hypernas.choices import Architecture
+from hypernas.choices import Architecture, identity
+from hypernas.errors import ConfigError
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.fitting import Fit, fit
 from hypernas.hypernets.ghn import GHN
@@ -81,11 +82,15 @@ SAME_FIT = (
     "60 steps",
 )
 SHORT, SHORT_FITS = "4 short fits", 4
-NAMES = (*SAME_FIT, "ensemble", "pairs", SHORT, *CHANGES, "4 times the steps")
+
+
+def names() -> list[str]:
+    """Return the ways that can be measured now."""
+    return [*SAME_FIT, "ensemble", "pairs", SHORT, *CHANGES, "4 times the steps"]
 
 
 def teach(run: Path) -> None:
-    """Let the fits of ``distilled`` learn from the best network of a run on the same data."""
+    """Let fits of ``distilled`` learn from the best network of a run on the same data."""
     CHANGES["distilled"] = {"teacher": str(run.resolve())}
 
 
@@ -112,7 +117,7 @@ def measured(
     steps: int,
     folder: Path,
 ) -> Measured:
-    """Return what ``architectures`` are worth by one of :data:`NAMES`.
+    """Return what ``architectures`` are worth by one of :func:`names`.
 
     Args:
         places: one for each fit, with data and survey, and seeds of their own.
@@ -121,7 +126,12 @@ def measured(
         steps: of each fit.
         folder: where fits and scores are kept, those of these places alone; a call that was killed
             goes on.
+
+    Raises:
+        ConfigError: there is no such way.
     """
+    if name not in names():
+        raise ConfigError(f"no way {name!r} to fit or score; known are {', '.join(names())}")
     if name in ("ensemble", "pairs"):
         plain = measured(places, architectures, "plain", steps=steps, folder=folder)
         return _together(plain, len(places) if name == "ensemble" else 2)
@@ -150,11 +160,12 @@ def _short(
     places: Sequence[Workplace], architectures: Sequence[Architecture], steps: int, folder: Path
 ) -> Measured:
     """Return a row for each place, of several short fits with seeds of their own."""
-    rows = []
+    # a folder of their own: they know the space by the survey of another seed than plain ones
+    rows, own = [], folder / "short"
     for place in places:
         first = SHORT_FITS * place.config.seed
         several = [_changed(place, folder, {"seed": first + n}) for n in range(SHORT_FITS)]
-        part = measured(several, architectures, "plain", steps=steps // SHORT_FITS, folder=folder)
+        part = measured(several, architectures, "plain", steps=steps // SHORT_FITS, folder=own)
         rows.append(_together(part, SHORT_FITS))
     fits, scores = (float(np.mean([getattr(row, of) for row in rows])) for of in ("fit", "score"))
     return Measured([row.values[0] for row in rows], fits, scores)
@@ -166,8 +177,11 @@ def _by_one_fit(
     """Fit a hypernetwork, if that is not done, and return a single row."""
     steps = round(steps * LENGTHS.get(name, 1))
     which = "plain" if name in (*SAME_FIT, *LENGTHS.keys() - CHANGES) else name
+    changes = CHANGES.get(name, {})
+    if "teacher" in changes:
+        which = f"{which}-{identity(changes)}"
     own = folder / f"{which}-{steps}-{place.config.seed}".replace(" ", "-")
-    place = _changed(place, own, CHANGES.get(name, {}))
+    place = _changed(place, own, changes)
     hypernet = place.new_hypernet()
     work = Kept.of(place.fit(hypernet, steps), own)
     fit(work, own, place.scorer(hypernet))

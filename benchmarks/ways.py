@@ -23,7 +23,7 @@ from hypernas.choices import Architecture
 from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, Widths, climb
 from hypernas.posterior import Climber, Posterior, Prior, described
-from hypernas.proxies import PROXIES, Proxies
+from hypernas.proxies import PROXIES, SIZES, Proxies
 from hypernas.randomness import rng
 from hypernas.workplace import Workplace
 
@@ -109,19 +109,23 @@ def proxy(known: Known, name: str, settings: Settings) -> Way:
 
 def zero_cost(known: Known, settings: Settings) -> dict[str, Way]:
     """Return the ways of all zero-cost scores but sizes, by name."""
-    names = [name for name in PROXIES if name not in ("params", "macs")]
-    return {name: proxy(known, name, settings) for name in names}
+    return {name: proxy(known, name, settings) for name in PROXIES if name not in SIZES}
+
+
+def proxies_of(known: Known, settings: Settings, fit: int) -> dict[str, list[float]]:
+    """Return the zero-cost scores by name, each (N,), that go with a fit, the first being 0."""
+    return {name: way.values[fit].tolist() for name, way in zero_cost(known, settings).items()}
 
 
 def part(known: Known, epochs: int) -> Way:
     """Rank by the validation accuracy after the first epochs of the training itself."""
     share = epochs / known.recipe.epochs
-    note = f"{epochs} of {known.recipe.epochs} epochs of the training that is ranked"
+    note = f"the first {epochs} of {known.recipe.epochs} epochs of a training"
     return Way(known.by_epoch[None, :, epochs - 1], 0.0, share * known.seconds.mean(), note)
 
 
 def again(known: Known) -> Way:
-    """Rank by whole trainings with other seeds: no score can do better."""
+    """Rank by whole trainings with other seeds, as many as the truth is of."""
     count, seeds = int((~np.isnan(known.again)).sum()), known.seeds
     note = f"{count} networks, {seeds} and {seeds} seeds" if seeds > 1 else f"{count} networks"
     return Way(known.again[None], 0.0, seeds * known.seconds.mean(), f"{note}: the ceiling")
@@ -129,7 +133,7 @@ def again(known: Known) -> Way:
 
 def small(known: Known) -> Way:
     """Rank by the accuracy at the table's own size, where the truth is that at another one."""
-    seconds = known.seconds.mean()
+    seconds = known.seeds * known.seconds.mean()
     return Way(known.accuracy[None], 0.0, seconds, "trained to the end at the table's size")
 
 
@@ -203,11 +207,12 @@ def ridge(known: Known, settings: Settings) -> Way:
 
 
 def calibrated(known: Known, score: Way, settings: Settings) -> Way:
-    """Rank by what is believed of each from score, size and choices, given some trained ones."""
+    """Rank by what the ladder would believe of each, given its score and some trained ones."""
     rows, used = [], []
-    for row, (seed, scores) in enumerate(zip(settings.seeds, score.values, strict=True)):
-        values = {name: way.values[row] for name, way in zero_cost(known, settings).items()}
-        fixed = described(known.choices, [(t.params, t.macs) for t in known.truths], values)
+    sizes = [(truth.params, truth.macs) for truth in known.truths]
+    for fit, scores in enumerate(score.values):
+        seed = settings.seeds[fit]
+        fixed = described(known.choices, sizes, proxies_of(known, settings, fit))
         trained = sample(known, seed)
         climbers = [
             Climber([value], [known.by_epoch[n, -1]] if n in trained else [])
@@ -225,29 +230,27 @@ def free_each(known: Known, settings: Settings) -> float:
     return sum(way.each for way in zero_cost(known, settings).values())
 
 
-def entries(
-    known: Known, scores: Floats, settings: Settings, seed: int, unchosen: int
-) -> list[Entry]:
+def entries(known: Known, score: Way, settings: Settings, fit: int, unchosen: int) -> list[Entry]:
     """Return the networks of a table as entries of the ladder, the biggest trained in any case.
 
     Args:
         known: the table.
-        scores: by a fit, (N,).
-        settings: whose zero-cost scores are taken.
-        seed: of the fit.
+        score: what they begin with.
+        settings: with the seeds of the fits.
+        fit: by which one, the first being 0.
         unchosen: networks that are trained besides, spread over the sizes.
     """
-    others = [int(known.params.argmax()), *(sample(known, seed, unchosen) if unchosen else [])]
-    values = {
-        name: way.values[seed - settings.seed] for name, way in zero_cost(known, settings).items()
-    }
+    others = [int(known.params.argmax())]
+    if unchosen:
+        others += sample(known, settings.seeds[fit], unchosen)
+    proxies = proxies_of(known, settings, fit)
     return [
         Entry(
             choices=truth.choices,
             params=truth.params,
             macs=truth.macs,
-            score=float(scores[number]),
-            proxies={name: float(each[number]) for name, each in values.items()},
+            score=float(score.values[fit, number]),
+            proxies={name: values[number] for name, values in proxies.items()},
             seeds=int(number in others),
         )
         for number, truth in enumerate(known.truths)
@@ -300,9 +303,9 @@ class Replay:
 def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
     rows, spent, used = [], [], []
-    for seed, scores in zip(settings.seeds, score.values, strict=True):
+    for fit, seed in enumerate(settings.seeds):
         source = Replay(known)
-        those = entries(known, scores, settings, seed, CALIBRATION // 2)
+        those = entries(known, score, settings, fit, CALIBRATION // 2)
         *_, last = climb(those, widths, source, seed=seed)
         rows.append(last.expected)
         used.append(source.done >= 1)
@@ -317,10 +320,10 @@ def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
 
 def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], Way]]]:
     """Yield each way by name, the cheap ones first."""
-    for name in ("params", "macs"):
+    for name in SIZES:
         yield name, lambda n=name: size(known, n)
     for name in PROXIES:
-        if name not in ("params", "macs"):
+        if name not in SIZES:
             yield name, lambda n=name: proxy(known, n, settings)
     score = "smash" if known.place.space.name == "memory-bank" else "ghn"
     yield "weight sharing", lambda: fitted(known, "shared", settings)

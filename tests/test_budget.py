@@ -24,7 +24,7 @@ costs = st.builds(
     biggest_epoch=seconds,
     overhead=st.floats(0.0, 60.0),
     climbs=st.booleans(),
-    untrained=st.sampled_from([0.0, 0.3]),
+    zero_cost=st.sampled_from([0.0, 0.3]),
     again=st.sampled_from([0.0, 0.1]),
     warm=st.sampled_from([0.0, 0.5, 20.0]),
 )
@@ -59,7 +59,8 @@ def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
     if cost.climbs:
         most, others = found.climbers, count + more + 1
         trainings += (most - count) * cost.epoch
-        climbing = cost.warm * (3 * most + others) + cost.again * (9 * most + others)
+        entered, again, warm = (min(times * most, found.trials) + others for times in (27, 9, 3))
+        climbing = cost.warm * warm + cost.again * again + cost.zero_cost * entered
     return {
         "fit": found.steps * cost.step,
         "search": found.trials * cost.score / workers,

@@ -21,9 +21,11 @@ from hypernas.files import read_json
 from hypernas.finalists import Picks
 from hypernas.jobs import Rescore, Train, TrainPart, Warm
 from hypernas.ladder import Known
+from hypernas.proxies import Timed
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
 from hypernas.training import Trainer
+from hypernas.warmup import costs
 from hypernas.workplace import Workplace
 
 CLIMBS = msgspec.structs.replace(
@@ -216,6 +218,11 @@ def test_no_more_than_the_field_is_looked_at(run: Run, monkeypatch: pytest.Monke
 
     def count(entries: Any, *rest: Any, **options: Any) -> Any:
         entered.append(sum(one.candidate for one in entries))
+        for one in entries:  # what the posterior learns from
+            path = run.folder / f"networks/{identity(one.choices)}/proxies.json"
+            kept = read_json(path, dict[str, Timed])
+            assert list(one.proxies) == ["synflow", "naswot", "jacob-cov", "grad-norm", "snip"]
+            assert one.proxies == {name: kept[name].value for name in one.proxies}
         return climb(entries, *rest, **options)
 
     monkeypatch.setattr(climbing, "climb", count)
@@ -262,3 +269,12 @@ def test_a_random_network_that_is_a_candidate_enters_once(run: Run) -> None:
         (True, 0),
         (False, 2),
     ]
+
+
+def test_zero_cost_scores_are_priced_where_hardly_anything_fits(run: Run) -> None:
+    least = min(one.params for one in run.place.survey.drawn)
+    place = Workplace(run.folder, msgspec.structs.replace(run.place.config, max_params=least))
+    place.data, place.survey = run.place.data, run.place.survey
+    found = costs(place)
+    assert found.zero_cost > 0
+    assert found.warm > 0

@@ -160,6 +160,8 @@ def test_a_zero_cost_score_is_learned_from() -> None:
     ]
     means = Posterior(climbers, [Prior()], fixed, seed=0).means
     assert np.corrcoef(means[30:], accuracy[30:])[0, 1] > 0.99
+    overflowed = described([{}] * 100, [(1, 1)] * 100, {"naswot": [-1e9, *[1.0] * 99]})
+    assert (overflowed == 0).all(), "one that overflowed among equals tells nothing"
 
 
 def test_architectures_are_described_whatever_the_place() -> None:

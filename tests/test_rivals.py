@@ -10,8 +10,8 @@ from hypernas.choices import identity
 from hypernas.errors import ConfigError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, promoted, sampled
-from hypernas.jobs import Train, Untrained, Value, common
-from hypernas.proxies import PROXIES
+from hypernas.jobs import Train, ZeroCost
+from hypernas.proxies import PROXIES, Timed, common
 from hypernas.runs import Run
 
 
@@ -47,7 +47,7 @@ def test_trust_trains_a_sample(own_run: Run, trained: list[Train]) -> None:
 
 
 def test_rivals_are_computed_once(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, *others = (Untrained(choices=n.choices) for n in own_run.result.random)
+    one, *others = (ZeroCost(choices=n.choices) for n in own_run.result.random)
     first = one.do(own_run.place)
     assert list(first) == list(PROXIES)
     asked: list[str] = []
@@ -58,12 +58,14 @@ def test_rivals_are_computed_once(own_run: Run, monkeypatch: pytest.MonkeyPatch)
     assert one.do(own_run.place) == first
     assert asked == []
     path = own_run.folder / f"networks/{identity(one.choices)}/proxies.json"
-    known = read_json(path, dict[str, Value | None])
-    path.write_bytes(msgspec.json.encode({k: v for k, v in known.items() if k != "snip"}))
-    assert one.do(own_run.place)["snip"].value == 0
-    assert asked == ["snip"], "what a newer version knows besides"
+    known = read_json(path, dict[str, Timed | None])
+    write_json(path, {k: v for k, v in known.items() if k != "naswot"} | {"gone": None})
+    again = one.do(own_run.place)
+    assert list(again) == list(PROXIES), "in their usual order"
+    assert again["naswot"].value == 0
+    assert asked == ["naswot"], "what a newer version knows besides"
     others[0].do(own_run.place)
-    assert asked == ["snip"], "they were computed for the verdict"
+    assert asked == ["naswot"], "they were computed for the verdict"
 
 
 def test_a_rival_that_cannot_be_computed_is_left_out(
@@ -71,6 +73,8 @@ def test_a_rival_that_cannot_be_computed_is_left_out(
 ) -> None:
     def refuse(self: object, name: str, candidates: list[object]) -> list[float]:
         if name == "snip":
+            raise RuntimeError("an operation has no gradient")
+        if name == "macs":
             raise ConfigError("no")
         return [0.0] * len(candidates)
 
@@ -78,8 +82,8 @@ def test_a_rival_that_cannot_be_computed_is_left_out(
     for path in own_run.folder.glob("networks/*/proxies.json"):
         path.unlink()
     one, *_ = own_run.result.random
-    found = Untrained(choices=one.choices).do(own_run.place)
-    assert list(found) == [name for name in PROXIES if name != "snip"]
+    found = ZeroCost(choices=one.choices).do(own_run.place)
+    assert list(found) == [name for name in PROXIES if name not in ("macs", "snip")]
     assert common([found, {"naswot": found["naswot"]}]) == ["naswot"]
     assert common([]) == []
 

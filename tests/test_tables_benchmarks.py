@@ -116,9 +116,10 @@ def test_a_race_pays_for_no_epoch_twice(modules: Any, table: Any, pruner: str) -
 def test_the_ladder_pays_for_no_epoch_twice(
     modules: Any, table: Any, unchosen: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zero_cost = {"synflow": SimpleNamespace(values=[-table.accuracy])}
+    zero_cost = {"synflow": SimpleNamespace(values=-table.accuracy[None])}
     monkeypatch.setattr(modules.ways, "zero_cost", lambda known, settings: zero_cost)
-    those = modules.ways.entries(table, -table.accuracy, modules.ways.Settings(), 0, unchosen)
+    score = SimpleNamespace(values=-table.accuracy[None])
+    those = modules.ways.entries(table, score, modules.ways.Settings(), 0, unchosen)
     assert those[0].seeds == 1, "the biggest"
     assert unchosen <= sum(one.seeds for one in those) <= 1 + unchosen
     steps = list(modules.search_cost.by_ladder(table, those, 0))

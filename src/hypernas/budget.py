@@ -51,7 +51,7 @@ class Costs:
         threads: with how many a step takes that long.
         alone: candidates (a count) that are scored one after the other, by one process.
         climbs: whether finalists are chosen by the ladder.
-        untrained: there, a candidate's zero-cost scores.
+        zero_cost: there, a candidate's zero-cost scores.
         again: there, a candidate's score on all validation images.
         warm: there, a candidate's steps from its generated weights.
     """
@@ -64,7 +64,7 @@ class Costs:
     threads: int = 1
     alone: int = 0
     climbs: bool = False
-    untrained: float = 0.0
+    zero_cost: float = 0.0
     again: float = 0.0
     warm: float = 0.0
 
@@ -143,7 +143,7 @@ def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int
     """Return finalists, seeds, epochs and climbers that take ``seconds`` of one process."""
 
     def epochs_of(most: int) -> int:
-        left = seconds - _before(finalists, most, costs)
+        left = seconds - _before(finalists, most, given.get("trials", MOST_TRIALS), costs)
         return _whole(left / _epoch_of_all(finalists, seeds, most, costs))
 
     finalists = seeds = 1
@@ -167,11 +167,11 @@ def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
     return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch) + once * costs.epoch
 
 
-def _before(finalists: int, most: int, costs: Costs) -> float:
-    """Seconds of the rungs between the score and the trainings, for all that climb them."""
+def _before(finalists: int, most: int, trials: int, costs: Costs) -> float:
+    """Seconds of zero-cost scores, and of the rungs below the trainings for all that climb them."""
     others = max(finalists, sample(finalists)) + 1 if most else 0
-    warm, again, entered = (FEWER**rungs * most + others for rungs in (1, 2, 3))
-    return costs.untrained * entered + costs.again * again + costs.warm * warm
+    warm, again, entered = (min(FEWER**n * most, trials) + others for n in (1, 2, 3))
+    return costs.zero_cost * entered + costs.again * again + costs.warm * warm
 
 
 def _climbers(finalists: int, costs: Costs) -> int:
@@ -200,10 +200,11 @@ def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, f
         count |= {name: given.get(name, most) for name, most in USUAL.items()}
     most = _climbers(count["finalists"], costs)
     epoch = _epoch_of_all(count["finalists"], count["seeds"], most, costs)
+    before = _before(count["finalists"], most, given.get("trials", MOST_TRIALS), costs)
     parts = {
         "fit": count["steps"] * costs.step,
         "search": (costs.alone + (count["trials"] - costs.alone) / processes) * costs.score,
-        "train": (count["epochs"] * epoch + _before(count["finalists"], most, costs)) / processes,
+        "train": (count["epochs"] * epoch + before) / processes,
         "longer": count["best_epochs"] * costs.biggest_epoch,
     }
     return {part: MARGIN * seconds for part, seconds in parts.items()}

@@ -19,16 +19,15 @@ from hypernas.choices import Architecture, canonical
 from hypernas.console import Voice
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
-from hypernas.jobs import Job, Rescore, Train, TrainPart, Untrained, Value, Warm, common
+from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm, ZeroCost
 from hypernas.ladder import REGRET, Believed, Entry, Known, Rung, Standing, Widths, climb
 from hypernas.outcome import in_words
+from hypernas.proxies import SIZES, Timed, common
 from hypernas.results import Scored
 from hypernas.searching import distinct, top
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
-SIZES = ("params", "macs")
-"""which the ladder knows in any case"""
 SHOWN = 10
 """candidates that ``ladder.json`` tells of"""
 
@@ -172,8 +171,8 @@ def _proxies(
 ) -> dict[str, dict[str, float]]:
     """Return the zero-cost scores of architectures by their canonical forms."""
     keys = dict(zip(map(canonical, architectures), architectures, strict=True))
-    answers = _done(pool, voice, "zero-cost", [Untrained(choices=c) for c in keys.values()])
-    found = msgspec.convert(answers, list[dict[str, Value]])
+    answers = _done(pool, voice, "zero-cost", [ZeroCost(choices=c) for c in keys.values()])
+    found = msgspec.convert(answers, list[dict[str, Timed]])
     names = [name for name in common(found) if name not in SIZES]
     return {
         key: {name: values[name].value for name in names}

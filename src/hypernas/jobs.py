@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from hypernas.candidate import Candidate, build_network
 from hypernas.choices import identity
 from hypernas.curves import Budgets
 from hypernas.data import Batches
-from hypernas.errors import ConfigError
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
 from hypernas.net2net import State, grown
-from hypernas.proxies import PROXIES, Proxies
+from hypernas.proxies import PROXIES, Proxies, Timed
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct, TrainedExit, Training
 from hypernas.scale_free import at_own_scale
@@ -246,51 +244,20 @@ class Warm(Struct, frozen=True, tag="warm"):
         return place.generated.judge(place.candidates.of(self.choices), weights).score
 
 
-class Value(Struct, frozen=True):
-    """A zero-cost score."""
-
-    value: float
-    """higher is better"""
-    seconds: float
-    """CPU seconds that it took"""
-
-
-class Untrained(Struct, frozen=True, tag="untrained"):
+class ZeroCost(Struct, frozen=True, tag="zero-cost"):
     """Compute the zero-cost scores of a network."""
 
     choices: dict[str, Any]
 
-    def do(self, place: Workplace) -> dict[str, Value]:
+    def do(self, place: Workplace) -> dict[str, Timed]:
         """Return them by name, without those that cannot be; each is worked out once."""
         path = place.folder / f"networks/{identity(self.choices)}/proxies.json"
-        known = read_json(path, dict[str, Value | None]) if path.exists() else {}
+        known = read_json(path, dict[str, Timed | None]) if path.exists() else {}
         if lacking := [name for name in PROXIES if name not in known]:
-            known |= zero_cost(place, place.candidates.of(self.choices), lacking)
+            compute = Proxies(place, seed=place.config.seed)
+            known |= compute.timed(place.candidates.of(self.choices), lacking)
             write_json(path, known)
-        return {name: value for name, value in known.items() if value is not None}
-
-
-def zero_cost(
-    place: Workplace, candidate: Candidate, names: Iterable[str]
-) -> dict[str, Value | None]:
-    """Return zero-cost scores; None where inputs or networks are such that there is none."""
-    compute = Proxies(place, seed=place.config.seed)
-    _ = compute.batch  # data are loaded before the clock starts
-
-    def one(name: str) -> Value | None:
-        began = time.process_time()
-        try:
-            (value,) = compute(name, [candidate])
-        except ConfigError:
-            return None
-        return Value(value=value, seconds=time.process_time() - began)
-
-    return {name: one(name) for name in names}
-
-
-def common(found: Sequence[Mapping[str, Value]]) -> list[str]:
-    """Return the names of the zero-cost scores that all networks have, in their usual order."""
-    return [name for name in (found[0] if found else ()) if all(name in each for each in found)]
+        return {name: value for name in PROXIES if (value := known[name]) is not None}
 
 
 def load_weights(module: nn.Module, place: Workplace, folder: str) -> None:
@@ -303,7 +270,7 @@ def read_weights(place: Workplace, folder: str) -> State:
     return read_tensors(place.folder / folder / "weights.safetensors")[0]
 
 
-Job = ScoreBlock | Train | TrainPart | Rescore | Warm | Untrained
+Job = ScoreBlock | Train | TrainPart | Rescore | Warm | ZeroCost
 
 
 def do(place: Workplace, job: dict[str, Any]) -> Any:

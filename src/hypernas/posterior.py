@@ -12,9 +12,9 @@ the luck of its seed, whose variance is learned from networks that were trained 
 many that were trained once the best is not taken for as good as it looked, and what no training
 could show does not count as regret.
 
-With few candidates on a rung the prior speaks: the signal just below is worth a correlation of
-about one half, size and each zero-cost score little, and all choices together about as much as the
-signal. ``tests/ladder_worlds.py`` prints how often what is told comes true.
+With few candidates on a rung the prior speaks: the signal just below has a slope of 0.5 ± 0.4, in
+deviations; that of each size and zero-cost score is 0 ± 0.2, and all choices together add 0 ± 0.5.
+``tests/ladder_worlds.py`` prints how often what is told comes true.
 
 Legend: N candidates, M draws, S signals of the rungs below, F features that all candidates have.
 """
@@ -288,4 +288,4 @@ def _tamed(values: Floats) -> Floats:
     """Return signals of which none is so far off that a line would be about it alone."""
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     reach = FAR * (high - low)
-    return np.clip(values, middle - reach, middle + reach) if reach > 0 else values
+    return np.clip(values, middle - reach, middle + reach)

@@ -9,7 +9,8 @@ axes: no biases, gains or shifts. A value depends on the architecture, the data 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -24,12 +25,22 @@ from hypernas.normalising import Batch, fixed_batches
 from hypernas.operations import kind_of, name_of, replace
 from hypernas.options import hint
 from hypernas.randomness import derived_seed
+from hypernas.results import Struct
 from hypernas.scoring import WORST
 from hypernas.tasks import Outputs, exits
 from hypernas.workplace import Workplace
 
 EXAMPLES = 64
 """in the batch, or as many as there are"""
+
+
+class Timed(Struct, frozen=True):
+    """A zero-cost score and what it cost."""
+
+    value: float
+    """higher is better"""
+    seconds: float
+    """CPU seconds"""
 
 
 class Proxies:
@@ -71,6 +82,26 @@ class Proxies:
                 f"no proxy {name!r}{hint(name, PROXIES)}; known are {', '.join(PROXIES)}"
             )
         return [self._value(PROXIES[name], candidate) for candidate in candidates]
+
+    def timed(self, candidate: Candidate, names: Iterable[str]) -> dict[str, Timed | None]:
+        """Return values of a candidate by name, with what each cost.
+
+        None stands for a value that there is none of such data, or that the network does not let be
+        computed, as where an operation has no gradient.
+        """
+        _ = self.batch  # data are loaded before the clock starts
+
+        def one(name: str) -> Timed | None:
+            began = time.process_time()
+            try:
+                (value,) = self(name, [candidate])
+            except torch.OutOfMemoryError:
+                raise
+            except (ConfigError, RuntimeError):
+                return None
+            return Timed(value=value, seconds=time.process_time() - began)
+
+        return {name: one(name) for name in names}
 
     def _value(self, proxy: Proxy, candidate: Candidate) -> float:
         with own_random_numbers(derived_seed(self.seed, "proxies")), torch.enable_grad():
@@ -233,6 +264,13 @@ PROXIES: dict[str, Proxy] = {
     "snip": _snip,
 }
 """what computes a value, by its name"""
+SIZES = ("params", "macs")
+"""those that no network need be built for"""
+
+
+def common(found: Sequence[Mapping[str, Timed]]) -> list[str]:
+    """Return the names of the values that all of several networks have, in their usual order."""
+    return [name for name in PROXIES if found and all(name in each for each in found)]
 
 
 def _saliency(network: Untrained, value: Tensor) -> float:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hypernas.console import Update
-from hypernas.jobs import Untrained, Value, common
+from hypernas.jobs import ZeroCost
 from hypernas.meter import meter
+from hypernas.proxies import Timed, common
 from hypernas.results import Meter, Network
 from hypernas.workplace import Workplace
 
@@ -31,10 +32,11 @@ def trust(
     """
     sample = [network for network in networks if network.source == "random"]
     others = [network for network in networks if network.source != "random"]
-    found: list[dict[str, Value]] = []
+    place.threads(1)  # as in the processes of a run: last digits depend on it
+    found: list[dict[str, Timed]] = []
     for done, network in enumerate(sample, start=1):
-        found.append(Untrained(choices=network.choices).do(place))
-        progress(done, len(sample), "zero-cost scores")
+        found.append(ZeroCost(choices=network.choices).do(place))
+        progress(done, len(sample), "networks")
     rivals = {}
     for name in common(found):
         each = [values[name] for values in found]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
 import torch
 
@@ -12,8 +11,8 @@ from hypernas.budget import Costs, clock
 from hypernas.candidate import Candidate, build_network
 from hypernas.config import cores
 from hypernas.hypernets import Hypernet
-from hypernas.jobs import WARM_STEPS, zero_cost
-from hypernas.proxies import PROXIES
+from hypernas.jobs import WARM_STEPS
+from hypernas.proxies import PROXIES, Proxies
 from hypernas.pruning import expected_epochs
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK
@@ -57,7 +56,7 @@ def costs(place: Workplace) -> Costs:
         biggest_epoch=seconds[-1],
         overhead=OVERHEAD,
         climbs=climbs,
-        untrained=_untrained(place, fitting) if climbs else 0.0,
+        zero_cost=_zero_cost(place) if climbs else 0.0,
         again=score * more if climbs and more > 1 else 0.0,
         warm=epoch * WARM_STEPS / place.train_batches.batches_per_epoch if climbs else 0.0,
         alone=place.sampler.alone(config.given(1).get("trials", 0)),
@@ -78,9 +77,15 @@ def _score(place: Workplace, signal: Signal, count: int) -> float:
     return (time.perf_counter() - began) / count
 
 
-def _untrained(place: Workplace, candidates: Sequence[Candidate]) -> float:
-    """Return the seconds of a candidate's zero-cost scores."""
-    return clock(lambda n: zero_cost(place, candidates[n], PROXIES), range(len(candidates)))
+def _zero_cost(place: Workplace) -> float:
+    """Return the seconds of a candidate's zero-cost scores, building it included."""
+    compute = Proxies(place, seed=place.config.seed)
+
+    def one(number: int) -> None:
+        candidate = place.candidates.draw(rng(place.config.seed, "warm-up, zero-cost", number))
+        compute.timed(candidate, PROXIES)
+
+    return clock(one, range(NETWORKS), enough=ENOUGH)
 
 
 @torch.random.fork_rng(devices=[])

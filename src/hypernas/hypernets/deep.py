@@ -106,7 +106,7 @@ class Deep(Decoder):
         for digits, factor, length in zip(
             (self.rows, self.columns), self.factors, (outputs, inputs), strict=True
         ):
-            hidden = self.deeper(about[:, None] + pieces(digits, -(-length // VECTOR))[None])
+            hidden = self.heard(about, pieces(digits, -(-length // VECTOR)))
             side = hidden @ factor.flatten(1)  # (P, pieces, VECTOR * R)
             sides.append(side.view(len(about), -1, self.rank)[:, :length])
         return (sides[0] @ sides[1].transpose(1, 2)).tanh_()
