@@ -132,6 +132,11 @@ class Known:
         """(N,)."""
         return np.array([truth.macs for truth in self.truths], dtype=float)
 
+    @property
+    def biggest(self) -> int:
+        """Which network has the most parameters; a run trains it whatever ranks."""
+        return int(self.params.argmax())
+
     @cached_property
     def seconds(self) -> Floats:
         """CPU seconds of a whole training on this machine, (N,)."""

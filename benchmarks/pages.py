@@ -89,7 +89,9 @@ def _of_table(table: Table) -> Iterator[str]:
     yield f"{100 * low:.1f} to {100 * high:.1f} %"
     yield f"{sum(trial.seconds for trial in trials) / 3600:.1f}"
     yield f"`{' '.join(options)}`"
-    yield f"{table.setting.examples:,} images, {recipe.epochs} epochs of batch {recipe.batch}"
+    examples = table.setting.examples
+    images = "all images" if examples is None else f"{examples:,} images"
+    yield f"{images}, {recipe.epochs} epochs of batch {recipe.batch}"
 
 
 def how(result: dict[str, Any]) -> str:

@@ -8,8 +8,7 @@ paid for in CPU seconds of this machine. A search has found what was sought when
 would return, the best by validation accuracy of those trained to the end, is among the best 5 % of
 the table by the mean of two seeds on the test split; so all its networks must be trained twice. The
 cost of a hypernetwork holds its fit and the scores of all networks, for the ladder zero-cost ones
-too. Means over ``--fits`` fits, or
-over ``--draws`` runs of what needs none.
+too. Means over ``--fits`` fits, or over ``--draws`` runs of what needs none.
 
 The break-even is what all this comes to where the final training is longer: trainings cost more in
 proportion, fits and scores do not, and networks are taken to keep their order.
@@ -172,8 +171,8 @@ def random_search(known: Known, seed: int) -> Search:
 
 def by_score(known: Known, scores: Floats) -> Search:
     """Train the biggest network, as a run does, and the others in the order of their scores."""
-    biggest = int(known.params.argmax())
-    return trained(known, dict.fromkeys([biggest, *np.argsort(-scores, kind="stable").tolist()]))
+    order = np.argsort(-scores, kind="stable").tolist()
+    return trained(known, dict.fromkeys([known.biggest, *order]))
 
 
 def race(known: Known, seed: int, pruner: Pruner) -> Search:

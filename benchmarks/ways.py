@@ -240,7 +240,7 @@ def entries(known: Known, score: Way, settings: Settings, fit: int, unchosen: in
         fit: by which one, the first being 0.
         unchosen: networks that are trained besides, spread over the sizes.
     """
-    others = [int(known.params.argmax())]
+    others = [known.biggest]
     if unchosen:
         others += sample(known, settings.seeds[fit], unchosen)
     proxies = proxies_of(known, settings, fit)

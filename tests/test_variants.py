@@ -106,7 +106,9 @@ def test_short_fits_together_are_as_long_as_one(variants: Any, tmp_path: Path) -
         other.splits, other.data, other.survey = one.splits, one.data, one.survey
     plain = variants.measured(each, asked, "plain", steps=3, folder=tmp_path / "other")
     assert np.allclose(found.values, np.mean(plain.values, axis=0))
-    assert found.fit > 0
+    kept = variants.measured(each, asked, "plain", steps=3, folder=tmp_path / "short")
+    assert found.values == [np.mean(kept.values, axis=0).tolist()]
+    assert found.fit == pytest.approx(4 * kept.fit)
 
 
 def test_a_distilled_fit_learns_from_another_network(

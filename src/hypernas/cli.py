@@ -26,9 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
         _parsed(given)()
     except HypernasError as error:
         _refuse(str(error))
-    except (
-        BrokenPipeError
-    ):  # who reads, such as head, has seen enough; workers' pipes are their own
+    except BrokenPipeError:  # who reads, such as head, has seen enough; not a worker's pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _refuse(f"{error}; free some room, or choose another folder")
