@@ -118,6 +118,15 @@ class Known:
             )
 
     @cached_property
+    def validation(self) -> Floats:
+        """Accuracy on the validation split by each seed, (N, seeds); NaN where there is none."""
+        found = np.full(self.by_seed.shape, np.nan)
+        for row, truth in zip(found, self.truths, strict=True):
+            for trial in truth.trials:
+                row[trial.seed] = trial.val_accuracy
+        return found
+
+    @cached_property
     def by_epoch(self) -> Floats:
         """Accuracy on the validation split after each epoch of the first seed, (N, epochs)."""
         return np.array([truth.trials[0].by_epoch for truth in self.truths])

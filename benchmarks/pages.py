@@ -47,6 +47,7 @@ def page() -> str:
     made["truth"] = truth(tables(ranking))
     made |= {
         "criteria": listed([row for row in ranking if row["what"].startswith(CRITERIA)]),
+        "intervals": listed([row for row in ranking if row["what"].startswith("95 % intervals")]),
         "Pearson": listed([row for row in ranking if row["what"].startswith("Pearson")]),
         "seconds": listed([row for row in cost if row["unit"] == "CPU s"]),
         "times": listed([row for row in cost if row["unit"] == "times"]),

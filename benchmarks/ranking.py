@@ -7,11 +7,12 @@ TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on t
 over the seeds that all its networks have, if twenty have as many again; ``another seed`` is the
 ceiling, the same by as many other seeds, over the networks that have them. Tau is told over all
 pairs of networks, within the better half, and within fifths by MACs, with 95 % intervals over
-resampled networks and fits; a way that trains some networks to calibrate ranks the others. Regret
-is, in points, by how much the best of five picks is worse than the best there is, the mean over
-fits and over limits at four quantiles of MACs. With ``--ways`` only these are worked out and kept,
-and nothing is written: so several processes can share the work, each with tables or hypernetworks
-of its own. A killed one goes on.
+resampled networks and fits; a way that trains some networks to calibrate ranks the others, and what
+it says of how far it may be off is held against what they reach. Regret is, in points, by how much
+the best of five picks is worse than the best there is, the mean over fits and over limits at four
+quantiles of MACs. With ``--ways`` only these are worked out and kept, and nothing is written: so
+several processes can share the work, each with tables or hypernetworks of its own. A killed one
+goes on.
 
 With ``--published`` a table of ``nas-bench-macro`` has rows of its own in which the truth is the
 published accuracy of its networks at their full size (github.com/xiusu/NAS-Bench-Macro), and a way
@@ -69,6 +70,7 @@ def main() -> None:
         if given.ways is None:
             rows += [*tau_rows(known, found), *cheap_rows(known, found)]
             rows += [*pearson_rows(known, found), *regret_rows(known, found)]
+            rows += interval_rows(known, found)
             if given.published and known.place.space.name == "nas-bench-macro":
                 other = published(known, given.published)
                 found |= {"trained here": small(known), "another seed": again(other)}
@@ -114,6 +116,30 @@ def cheap_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
             unit="ways",
             goal=0,
             note=f"of {len(cheap)}; {', '.join(above) or 'none'}",
+        )
+
+
+def interval_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+    """Yield how often what networks reach on validation lies within 95 % of what is expected.
+
+    A network's mean has the luck of its seeds besides, as it is known of those that have several.
+    """
+    seeds = (~np.isnan(known.validation)).sum(1)
+    reached, around = np.nanmean(known.validation, 1), np.nanvar(known.validation, 1)
+    luck = (around * seeds).sum() / max((seeds - 1).sum(), 1)
+    for name, way in ways.items():
+        if way.deviations is None:
+            continue
+        off = np.abs(way.values - reached)
+        holds = off < 1.96 * np.sqrt(way.deviations**2 + luck / seeds)
+        own, all_in_all = (100 * x[way.ranks] for x in (way.deviations, off))
+        yield Row(
+            what=f"95 % intervals that hold, {known.name}, {name}",
+            value=float(holds[way.ranks].mean()),
+            unit="share",
+            better="more",
+            note=f"expected with a deviation of {own.mean():.1f} points on average, seeds have "
+            f"{100 * np.sqrt(luck):.1f}; off by {np.sqrt((all_in_all**2).mean()):.1f} in all",
         )
 
 

@@ -21,8 +21,7 @@ from sklearn.linear_model import RidgeCV
 
 from hypernas.choices import Architecture
 from hypernas.files import read_json, write_json
-from hypernas.ladder import Entry, Rung, Widths, climb
-from hypernas.posterior import Climber, Posterior, Prior, described
+from hypernas.ladder import Entry, Rung, Widths, believe, climb
 from hypernas.proxies import PROXIES, SIZES, Proxies
 from hypernas.randomness import rng
 from hypernas.workplace import Workplace
@@ -65,6 +64,7 @@ class Way:
         each: CPU seconds of one value.
         note: what it is.
         trained: which networks were trained for it, (F, N); it ranks the others.
+        deviations: how far values may be off, where these are expected accuracies, (F, N).
     """
 
     values: Floats
@@ -72,6 +72,7 @@ class Way:
     each: float
     note: str
     trained: NDArray[np.bool_] | None = None
+    deviations: Floats | None = None
 
     @property
     def ranks(self) -> NDArray[np.bool_]:
@@ -208,21 +209,24 @@ def ridge(known: Known, settings: Settings) -> Way:
 
 def calibrated(known: Known, score: Way, settings: Settings) -> Way:
     """Rank by what the ladder would believe of each, given its score and some trained ones."""
-    rows, used = [], []
-    sizes = [(truth.params, truth.macs) for truth in known.truths]
-    for fit, scores in enumerate(score.values):
-        seed = settings.seeds[fit]
-        fixed = described(known.choices, sizes, proxies_of(known, settings, fit))
+    rows, wide, used = [], [], []
+    for fit, seed in enumerate(settings.seeds):
         trained = sample(known, seed)
-        climbers = [
-            Climber([value], [known.by_epoch[n, -1]] if n in trained else [])
-            for n, value in enumerate(scores)
-        ]
-        rows.append(Posterior(climbers, [Prior()], fixed, seed=seed).means)
+        signals = {n: [float(value)] for n, value in enumerate(score.values[fit])}
+        accuracies = {n: [float(known.by_epoch[n, -1])] for n in trained}
+        those = entries(known, score, settings, fit, 0)
+        believed = believe(those, signals, accuracies, seed=seed)
+        rows.append(believed.means)
+        wide.append(believed.deviations)
         used.append(_marked(known, trained))
-    cost = score.fixed + CALIBRATION * known.seconds.mean()
-    note = f"score, zero-cost scores, size and choices; {CALIBRATION} networks trained"
-    return Way(np.array(rows), cost, score.each + free_each(known, settings), note, np.array(used))
+    return Way(
+        np.array(rows),
+        score.fixed + CALIBRATION * known.seconds.mean(),
+        score.each + free_each(known, settings),
+        f"score, zero-cost scores, size and choices; {CALIBRATION} networks trained",
+        np.array(used),
+        np.array(wide),
+    )
 
 
 def free_each(known: Known, settings: Settings) -> float:
@@ -302,17 +306,23 @@ class Replay:
 
 def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
-    rows, spent, used = [], [], []
+    rows, wide, spent, used = [], [], [], []
     for fit, seed in enumerate(settings.seeds):
         source = Replay(known)
         those = entries(known, score, settings, fit, CALIBRATION // 2)
         *_, last = climb(those, widths, source, seed=seed)
         rows.append(last.expected)
+        wide.append(last.deviations)
         used.append(source.done >= 1)
         spent.append(source.spent)
-    cost = score.fixed + float(np.mean(spent))
-    note = "at its end, of what it did not train"
-    return Way(np.array(rows), cost, score.each + free_each(known, settings), note, np.array(used))
+    return Way(
+        np.array(rows),
+        score.fixed + float(np.mean(spent)),
+        score.each + free_each(known, settings),
+        "at its end, of what it did not train",
+        np.array(used),
+        np.array(wide),
+    )
 
 
 # -- all of them ----------------------------------------------------------------------------------

@@ -190,6 +190,22 @@ def test_what_is_trained_for_a_way_is_not_ranked_by_it(modules: Any) -> None:
     assert way.seconds(3) == 11.0
 
 
+def test_intervals_hold_as_often_as_they_do(modules: Any, table: Any) -> None:
+    """Of four networks two are off by 1.5 and 2.5 deviations, and a trained one does not count."""
+    table.validation = np.array([[0.5, np.nan], [0.6, np.nan], [0.7, np.nan], [0.8, np.nan]])
+    values = np.array([[0.5, 0.615, 0.725, 0.9]])
+    trained, wide = np.array([[False, False, False, True]]), np.full((1, 4), 0.01)
+    ways = {"own": modules.ways.Way(values, 0.0, 0.0, "", trained, wide)}
+    ways["silent"] = modules.ways.Way(values, 0.0, 0.0, "")
+    (row,) = modules.ranking.interval_rows(table, ways)
+    assert row.what == "95 % intervals that hold, made-up, own"
+    assert row.value == pytest.approx(2 / 3)
+    table.validation[0] = 0.49, 0.51  # seeds have a deviation of 1.4 points
+    (row,) = modules.ranking.interval_rows(table, ways)
+    assert row.value == 1
+    assert "seeds have 1.4" in row.note
+
+
 def test_the_page_says_what_tables_are_made_of(
     modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -253,6 +269,7 @@ def test_the_commands_measure_every_way(
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
     assert all(f"tau, equal size, {name}" in told for name in names)
     assert told["regret of the best of 5 picks, t, ladder"] >= 0
+    assert 0 <= told["95 % intervals that hold, t, calibrated score"] <= 1
     assert told["rivals that cost no more and rank as well, all, t"] >= 0
     fitted = "weight sharing|score (ghn)|ladder"
     for search in f"{UNFITTED}|{fitted}".split("|"):

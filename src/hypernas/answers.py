@@ -6,17 +6,20 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from hypernas import asking, comparing, explaining, outcome
+from hypernas import asking, calibrating, comparing, explaining, outcome
 from hypernas.best import Best, final_of
+from hypernas.calibrating import Calibrated
 from hypernas.choices import Architecture
 from hypernas.console import Voice
 from hypernas.curves import Scale, front
+from hypernas.errors import DataError
 from hypernas.explaining import Explanation
 from hypernas.files import read_json
 from hypernas.finalists import Picks, best_of, networks, read_picks, so_far
 from hypernas.flags import parse_file
 from hypernas.lock import owned
 from hypernas.results import Better, Comparison, Limits, Network, Result, Scored
+from hypernas.searching import top
 from hypernas.study import Study
 from hypernas.workplace import Workplace
 
@@ -78,6 +81,23 @@ class Answers:
             searched, asked = self._study("search"), self._study("ask")
             return asking.ask(self.place, searched, asked, limits, top, over)
 
+    def calibrated(self, limits: Limits) -> Calibrated:
+        """Return what accuracy is to be expected of the scored candidates within limits.
+
+        It is foretold from the networks that the run has trained; nothing is trained again.
+
+        Args:
+            limits: in place of the run's.
+
+        Raises:
+            RunError: nothing is trained yet.
+        """
+        with owned(self.folder):
+            trained = so_far(self.place, self._picks(), self.place.plan)
+            scored = [*self.scored, *self._study("ask", owned=False).scored]
+            field = top(scored, len(scored), limits)
+            return calibrating.calibrated(self.place, field, trained, limits, self.voice)
+
     def compare(self, one: Architecture, other: Architecture) -> Better:
         """Say how sure it is that one architecture scores higher than another.
 
@@ -87,10 +107,17 @@ class Answers:
         return comparing.compare(self.place, one, other, self.scored)
 
     def standings(self, answer: asking.Answer) -> Comparison | None:
-        """Say how far the candidates of an answer are told apart; None without a hypernetwork."""
-        with self.voice.bar("compare") as update:
-            seen = asking.judged(self.scored, answer.budgets)
-            return comparing.standings(self.place, answer.found, seen, answer.budgets, update)
+        """Say how far the candidates of an answer are told apart.
+
+        None without a hypernetwork, and where the data are gone, which is said.
+        """
+        seen = asking.judged(self.scored, answer.budgets)
+        try:
+            with self.voice.bar("compare") as update:
+                return comparing.standings(self.place, answer.found, seen, answer.budgets, update)
+        except DataError as error:
+            self.voice.say(f"nothing is said of ties: {error}")
+            return None
 
     def score(self, architectures: Iterable[Architecture]) -> Iterator[asking.Line]:
         """Yield a line for each architecture, in order: its score, or what is wrong with it."""

@@ -15,14 +15,14 @@ import msgspec
 
 from hypernas import jobs
 from hypernas.budget import FEWER, THIRD, climbers
-from hypernas.choices import Architecture, canonical
+from hypernas.calibrating import done, zero_cost
+from hypernas.choices import canonical
 from hypernas.console import Voice
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
-from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm, ZeroCost
+from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm
 from hypernas.ladder import REGRET, Believed, Entry, Known, Rung, Standing, Widths, climb
 from hypernas.outcome import in_words
-from hypernas.proxies import SIZES, Timed, common
 from hypernas.results import Scored
 from hypernas.searching import distinct, top
 from hypernas.workers import Pool
@@ -78,17 +78,7 @@ class Trained:
         return reached
 
     def _done(self, title: str, todo: Sequence[Job]) -> list[Any]:
-        return _done(self.pool, self.voice, title, todo)
-
-
-def _done(pool: Pool, voice: Voice, title: str, todo: Sequence[Job]) -> list[Any]:
-    """Do jobs in the processes of a pool, and return their answers in order."""
-    found = []
-    with voice.bar(title) as update:
-        for answer in pool.do([msgspec.to_builtins(job) for job in todo]):
-            found.append(answer)
-            update(len(found), len(todo), "networks")
-    return found
+        return done(self.pool, self.voice, title, todo)
 
 
 def part(epochs: int) -> int:
@@ -137,7 +127,7 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     )
     place.threads(1)
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
-        proxies = _proxies(pool, voice, [one.choices for one in [*field, *others]])
+        proxies = zero_cost(pool, voice, [one.choices for one in [*field, *others]])
         entries = _entries(field, others, plan.seeds, proxies)
         source = Trained(place, pool, voice, entries)
         picks = _kept(place, scored, _finalists(place, scored, source, [0]), others, ended=False)
@@ -164,20 +154,6 @@ def _with_other_sample(place: Workplace, scored: Sequence[Scored]) -> Picks | No
     in_full = sum(one.seeds is None for one in picks.of("random"))
     others = baseline(place, scored, min(plan.finalists, in_full), plan.sample)
     return _kept(place, scored, picks.of("search"), others, ended=True)
-
-
-def _proxies(
-    pool: Pool, voice: Voice, architectures: Sequence[Architecture]
-) -> dict[str, dict[str, float]]:
-    """Return the zero-cost scores of architectures by their canonical forms."""
-    keys = dict(zip(map(canonical, architectures), architectures, strict=True))
-    answers = _done(pool, voice, "zero-cost", [ZeroCost(choices=c) for c in keys.values()])
-    found = msgspec.convert(answers, list[dict[str, Timed]])
-    names = [name for name in common(found) if name not in SIZES]
-    return {
-        key: {name: values[name].value for name in names}
-        for key, values in zip(keys, found, strict=True)
-    }
 
 
 def _entries(

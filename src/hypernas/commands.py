@@ -15,7 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from hypernas.asked import GroundTruth, SpaceCheck
 from hypernas.config import Config
-from hypernas.errors import ConfigError, DataError
+from hypernas.errors import ConfigError
 from hypernas.flags import OtherOptions, OutFile, Size, SizeRange
 from hypernas.results import Limits
 
@@ -196,6 +196,7 @@ def ask(
     budgets: SizeRange | None = None,
     budget_scale: Literal["linear", "log"] | None = None,
     top: int = 5,
+    calibrated: bool = False,
     out: OutFile | None = None,
 ) -> None:
     """Show the best candidates within new limits, or over new budgets; nothing is trained again.
@@ -212,23 +213,29 @@ def ask(
         budget_scale: budgets are equally likely by their MACs, or by the logarithm of these; by
             default as in the run.
         top: how many candidates to show.
+        calibrated: rank by the accuracy that the networks the run has trained let expect of them.
         out: file for their choices, one dictionary a line as `score` reads them; by default they
             are printed.
     """
-    from hypernas import asking
+    from hypernas import asking, calibrating
 
     if top < 1:
         raise ConfigError(f"--top is {top}; expected 1 or more")
+    if calibrated and (budgets or budget_scale):
+        raise ConfigError(
+            "--calibrated is over the run's budgets; leave out --budgets and its scale"
+        )
     opened = _open(folder, quiet=False)
-    limits = Limits(max_params=max_params, max_macs=max_macs)
+    limits, word = Limits(max_params=max_params, max_macs=max_macs), opened.place.task.short
     answer = opened.ask(limits, top=top, budgets=budgets, budget_scale=budget_scale)
-    try:
-        compared = opened.standings(answer)
-    except DataError as error:  # the data may be gone, and the scores are still here
-        opened.voice.say(f"nothing is said of ties: {error}")
-        compared = None
-    asking.show(opened.voice, answer, compared, top, opened.place.task.short)
-    _give((msgspec.json.encode(scored.choices).decode() for scored in answer.found), out)
+    found = answer.found
+    if calibrated:
+        foretold = opened.calibrated(limits)
+        calibrating.show(opened.voice, foretold, top, word)
+        found = [one.candidate for one in foretold.found[:top]]
+    else:
+        asking.show(opened.voice, answer, opened.standings(answer), top, word)
+    _give((msgspec.json.encode(scored.choices).decode() for scored in found), out)
 
 
 def score(

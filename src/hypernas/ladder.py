@@ -168,6 +168,33 @@ def climb(
     yield ladder.standing(left, ended=True)
 
 
+def believe(
+    entries: Sequence[Entry],
+    signals: Mapping[int, Sequence[float]],
+    accuracies: Mapping[int, Sequence[float]],
+    rungs: Sequence[Rung] = (),
+    *,
+    seed: int = 0,
+) -> Posterior:
+    """Return what is believed of entries, from what was measured of them.
+
+    Args:
+        entries: N.
+        signals: of each on the rungs below the top, as far as it climbed; the score is the first.
+        accuracies: of those that were trained to the end, one a seed.
+        rungs: between the score and the full training.
+        seed: of the posterior's draws.
+    """
+    priors = [*(AGAIN if rung == "rescore" else Prior() for rung in rungs), Prior()]
+    climbers = [Climber(signals[n], accuracies.get(n, ())) for n in range(len(entries))]
+    fixed = described(
+        [one.choices for one in entries],
+        [(one.params, one.macs) for one in entries],
+        {name: [one.proxies[name] for one in entries] for name in entries[0].proxies},
+    )
+    return Posterior(climbers, priors, fixed, seed=seed)
+
+
 class Believed(Struct, frozen=True):
     """What is believed of a network."""
 
@@ -202,13 +229,6 @@ class _Ladder:
         self.signals = {number: [one.score] for number, one in enumerate(entries)}
         self.accuracies: dict[int, Sequence[float]] = {}
         self.known: Posterior | None = None
-        self.priors = [AGAIN if rung == "rescore" else Prior() for rung in widths.rungs]
-        self.priors.append(Prior())
-        self.fixed = described(
-            [one.choices for one in entries],
-            [(one.params, one.macs) for one in entries],
-            {name: [one.proxies[name] for one in entries] for name in entries[0].proxies},
-        )
 
     def begin(self, first: int) -> None:
         """Train the first one and those that are trained in any case; measure them all over."""
@@ -252,7 +272,7 @@ class _Ladder:
         arrived = [number for number in left if number in self.accuracies]
         return Standing(
             best=best,
-            certainty=found.regret_below(best, REGRET),
+            certainty=float(found.near_best(REGRET)[best]),
             arrived=sorted(arrived, key=lambda number: -means[number]),
             expected=means,
             deviations=found.deviations,
@@ -263,9 +283,6 @@ class _Ladder:
     def believed(self) -> Posterior:
         """Return what is believed of all entries by now."""
         if self.known is None:
-            climbers = [
-                Climber(signals=signals, accuracies=self.accuracies.get(number, ()))
-                for number, signals in self.signals.items()
-            ]
-            self.known = Posterior(climbers, self.priors, self.fixed, seed=self.seed)
+            signals, rungs = self.signals, list(self.widths.rungs)
+            self.known = believe(self.entries, signals, self.accuracies, rungs, seed=self.seed)
         return self.known

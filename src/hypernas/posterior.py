@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hypernas.choices import Architecture
 from hypernas.explaining.questions import family_of
@@ -229,9 +229,15 @@ class Posterior:
         """How far each may be off, (N,)."""
         return self.draws.std(0)
 
-    def regret_below(self, chosen: int, limit: float) -> float:
-        """Return the probability that no candidate is ``limit`` or more above a chosen one."""
-        return float((self.draws.max(1) - self.draws[:, chosen] < limit).mean())
+    def near_best(self, limit: float, among: ArrayLike | None = None) -> Floats:
+        """Return the probability of each that none of several is ``limit`` or more above it, (N,).
+
+        Args:
+            limit: how far below the best is near.
+            among: the numbers of the several; by default all.
+        """
+        several = self.draws if among is None else self.draws[:, np.asarray(among)]
+        return (several.max(1)[:, None] - self.draws < limit).mean(0)
 
 
 def described(

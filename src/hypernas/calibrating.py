@@ -1,0 +1,167 @@
+"""What candidates would reach if they were trained, foretold from all that a run knows.
+
+A score ranks and is no accuracy. The networks that a run has trained tell what it is worth beside
+size, zero-cost scores and choices, and so what the others would reach: what the ladder would
+believe of them (:mod:`hypernas.posterior`), without a further training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+from hypernas import jobs
+from hypernas.choices import Architecture, canonical
+from hypernas.console import Voice, chance, share, short
+from hypernas.jobs import Job, ZeroCost
+from hypernas.ladder import REGRET, Entry, believe
+from hypernas.proxies import SIZES, Timed, common
+from hypernas.results import Limits, Network, Scored
+from hypernas.searching import distinct
+from hypernas.workers import Pool
+from hypernas.workplace import Workplace
+
+MOST = 200
+"""candidates of which it is foretold, from the first by score on"""
+TRUSTED, MORE = 20, "hypernas trust RUN --train 20"
+"""trained networks that are enough, and what trains so many"""
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a candidate would reach.
+
+    Attributes:
+        candidate: with its score.
+        accuracy: expected on the validation split, mean over seeds.
+        deviation: how far it may be off.
+        near_best: probability that none of the candidates is REGRET or more above it.
+        trained: what it did reach, mean over its seeds; None where it was not trained.
+    """
+
+    candidate: Scored
+    accuracy: float
+    deviation: float
+    near_best: float
+    trained: float | None
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What candidates would reach, and from how much that is known.
+
+    Attributes:
+        found: best first.
+        networks: how many trained ones it is foretold from.
+    """
+
+    found: list[Foretold]
+    networks: int
+
+
+def calibrated(
+    place: Workplace,
+    field: Sequence[Scored],
+    trained: Sequence[Network],
+    limits: Limits,
+    voice: Voice,
+) -> Calibrated:
+    """Return what candidates would reach, trained ones too.
+
+    Args:
+        place: the run.
+        field: candidates, best score first; the first MOST are looked at.
+        trained: networks, of whatever size; those within the limits are candidates as well.
+        limits: of the candidates.
+        voice: shows how it goes.
+    """
+    reached = {canonical(n.choices): [t.val_accuracy for t in n.seeds] for n in trained}
+    known = {canonical(one.choices): one for one in [*field, *trained]}
+    order = (place.candidates.of(one.choices) for one in [*trained, *field])
+    keys = [canonical(one.choices) for one in distinct(order, len(trained) + MOST)]
+    place.threads(1)  # as in the processes of a run: last digits depend on it
+    with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
+        proxies = zero_cost(pool, voice, [known[key].choices for key in keys])
+    entries = [
+        Entry(choices=o.choices, params=o.params, macs=o.macs, score=o.score, proxies=proxies[key])
+        for key in keys
+        for o in [known[key]]
+    ]
+    signals = {number: [one.score] for number, one in enumerate(entries)}
+    accuracies = {number: reached[key] for number, key in enumerate(keys) if key in reached}
+    posterior = believe(entries, signals, accuracies, seed=place.config.seed)
+    among = [n for n, one in enumerate(entries) if limits.admit(one.params, one.macs)]
+    means, deviations = posterior.means, posterior.deviations
+    near = posterior.near_best(REGRET, among)
+    found = [
+        Foretold(
+            candidate=known[keys[n]],
+            accuracy=float(means[n]),
+            deviation=float(deviations[n]),
+            near_best=float(near[n]),
+            trained=fmean(accuracies[n]) if n in accuracies else None,
+        )
+        for n in among
+    ]
+    return Calibrated(sorted(found, key=lambda one: -one.accuracy), len(accuracies))
+
+
+def show(voice: Voice, answer: Calibrated, count: int, word: str) -> None:
+    """Print the first ``count`` candidates.
+
+    Args:
+        voice: prints.
+        answer: what was foretold.
+        count: how many.
+        word: what the task measures, in short.
+    """
+    rows = [
+        (
+            f"{number}",
+            f"{one.accuracy:.1%} ± {1.96 * one.deviation:.1%}",
+            chance(one.near_best),
+            share(one.trained),
+            f"{one.candidate.score:.3f}",
+            short(one.candidate.params),
+            short(one.candidate.macs),
+        )
+        for number, one in enumerate(answer.found[:count], start=1)
+    ]
+    header = ("rank", f"{word} ± 95 %", "P near best", "trained", "score", "params", "MACs")
+    voice.table(f"best by {word} foretold on validation", header, rows)
+    few = "" if answer.networks >= TRUSTED else f"; {MORE} makes this surer"
+    voice.say(
+        f"foretold from {answer.networks} trained networks{few}; P near best: none of "
+        f"{len(answer.found)} candidates is {100 * REGRET:g} points or more better"
+    )
+
+
+def zero_cost(
+    pool: Pool, voice: Voice, architectures: Sequence[Architecture]
+) -> dict[str, dict[str, float]]:
+    """Return the zero-cost scores of architectures by their canonical forms.
+
+    Those are left out that one of the architectures does not have, and sizes.
+    """
+    keys = dict(zip(map(canonical, architectures), architectures, strict=True))
+    answers = done(pool, voice, "zero-cost", [ZeroCost(choices=c) for c in keys.values()])
+    found = msgspec.convert(answers, list[dict[str, Timed]])
+    names = [name for name in common(found) if name not in SIZES]
+    return {
+        key: {name: values[name].value for name in names}
+        for key, values in zip(keys, found, strict=True)
+    }
+
+
+def done(pool: Pool, voice: Voice, title: str, todo: Sequence[Job]) -> list[Any]:
+    """Do jobs in the processes of a pool, and return their answers in order."""
+    found = []
+    with voice.bar(title) as update:
+        for answer in pool.do([msgspec.to_builtins(job) for job in todo]):
+            found.append(answer)
+            update(len(found), len(todo), "networks")
+    return found
