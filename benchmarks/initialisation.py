@@ -46,7 +46,7 @@ from hypernas.runs import Run
 from hypernas.scale_free import at_own_scale
 from hypernas.searching import distinct, random_feasible, top
 from hypernas.training import Trainer, measure
-from hypernas.trust import interval_of_mean
+from hypernas.verdict import interval_of_mean
 from hypernas.workplace import Workplace
 
 Start = Literal["ordinary", "generated", "as written", "nearest"]

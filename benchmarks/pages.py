@@ -66,8 +66,9 @@ def tables(rows: Rows) -> list[str]:
 def truth(names: Sequence[str]) -> str:
     """Return a line for each table of ground truth that is there: what it is made of."""
     lines = [
-        "| table | networks | seeds of a network | acc. on test | CPU hours | options | recipe |",
-        "| --- | ---: | --- | --- | ---: | --- | --- |",
+        "| table | networks | seeds of a network | acc. on test | CPU hours | trainings on a GPU "
+        "| options | recipe |",
+        "| --- | ---: | --- | --- | ---: | ---: | --- | --- |",
     ]
     for name in names:
         path = TRUTH / f"{name}.jsonl.gz"
@@ -88,7 +89,9 @@ def _of_table(table: Table) -> Iterator[str]:
     yield str(len(networks))
     yield ", ".join(f"{seeds} of {count}" for seeds, count in often)
     yield f"{100 * low:.1f} to {100 * high:.1f} %"
-    yield f"{sum(trial.seconds for trial in trials) / 3600:.1f}"
+    here = [trial for trial in trials if trial.device == "cpu"]
+    yield f"{sum(trial.seconds for trial in here) / 3600:.1f}"
+    yield str(len(trials) - len(here))
     yield f"`{' '.join(options)}`"
     examples = table.setting.examples
     images = "all images" if examples is None else f"{examples:,} images"

@@ -8,7 +8,9 @@ paid for in CPU seconds of this machine. A search has found what was sought when
 would return, the best by validation accuracy of those trained to the end, is among the best 5 % of
 the table by the mean of two seeds on the test split; so all its networks must be trained twice. The
 cost of a hypernetwork holds its fit and the scores of all networks, for the ladder zero-cost ones
-too. Means over ``--fits`` fits, or over ``--draws`` runs of what needs none.
+too; ``without score`` is a ladder that has these alone. Nothing trains the biggest network first,
+as a run does under every strategy; what that is worth has a row of its own. Means over ``--fits``
+fits, or over ``--draws`` runs of what needs none.
 
 The break-even is what all this comes to where the final training is longer: trainings cost more in
 proportion, fits and scores do not, and networks are taken to keep their order.
@@ -26,7 +28,7 @@ import numpy as np
 import torch
 from common import Row, write
 from known import Floats, Known
-from ways import Replay, Settings, entries, fitted, free_each
+from ways import Replay, Settings, entries, fitted, free_each, unscored
 
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
@@ -42,7 +44,7 @@ TOP = 0.05
 WIDTHS = Widths(rungs={"part": 10}, full=6, finalists=1)
 """of the ladder"""
 UNCHOSEN = 5
-"""networks that a run trains in any case, for its verdict, and from which its ladder learns"""
+"""random networks that a run trains for its verdict, and from which its ladder learns"""
 LEARNERS = {
     "evolution": Evolution(population=16, tournament=4, at_once=1),
     "REINFORCE": Reinforce(at_once=1),
@@ -120,13 +122,17 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     for name, way in (("weight sharing", shared), (f"score ({score})", own)):
         searches = [by_score(known, scores) for scores in way.values]
         found[name] = _over_fits(known, searches, way.fixed, way.each)
-    each = own.each + free_each(known, settings)
-    for name, unchosen in (("ladder", 0), (f"ladder, {UNCHOSEN} besides", UNCHOSEN)):
+    ladders = {
+        "ladder": (own, 0),
+        f"ladder, {UNCHOSEN} and the biggest besides": (own, UNCHOSEN),
+        "ladder without score": (unscored(known, settings), 0),
+    }
+    for name, (way, unchosen) in ladders.items():
         searches = [
-            by_ladder(known, entries(known, own, settings, fit, unchosen), seed)
+            by_ladder(known, entries(known, way, settings, fit, unchosen), seed)
             for fit, seed in enumerate(settings.seeds)
         ]
-        found[name] = _over_fits(known, searches, own.fixed, each)
+        found[name] = _over_fits(known, searches, way.fixed, way.each + free_each(known, settings))
     return found
 
 
@@ -170,9 +176,8 @@ def random_search(known: Known, seed: int) -> Search:
 
 
 def by_score(known: Known, scores: Floats) -> Search:
-    """Train the biggest network, as a run does, and the others in the order of their scores."""
-    order = np.argsort(-scores, kind="stable").tolist()
-    return trained(known, dict.fromkeys([known.biggest, *order]))
+    """Train networks in the order of their scores."""
+    return trained(known, np.argsort(-scores, kind="stable").tolist())
 
 
 def race(known: Known, seed: int, pruner: Pruner) -> Search:
@@ -228,14 +233,18 @@ def _apart(one: Architecture, other: Architecture) -> int:
 def by_ladder(known: Known, those: Sequence[Entry], seed: int) -> Search:
     """Let the networks of a table climb; then they are trained in the order of what it expects."""
     source = Replay(known)
+
+    def so_far() -> tuple[float, int]:
+        done = np.flatnonzero(source.done >= 1)
+        return source.spent, int(done[known.by_epoch[done, -1].argmax()])
+
     for standing in climb(those, WIDTHS, source, seed=seed):
         last = standing
-        yield source.spent, last.best
+        yield so_far()
     for number in np.argsort(-last.expected).tolist():
         if source.done[number] < 1:
             source.train({number: 1})
-            done = np.flatnonzero(source.done >= 1)
-            yield source.spent, int(done[known.by_epoch[done, -1].argmax()])
+            yield so_far()
 
 
 # -- rows -----------------------------------------------------------------------------------------

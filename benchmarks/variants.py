@@ -28,6 +28,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -220,11 +221,14 @@ def _warm(
     place: Workplace, architectures: Sequence[Architecture], path: Path
 ) -> tuple[list[float], float]:
     """Return scores after some steps from the generated weights, and the CPU seconds of each."""
-    if not path.exists():
+    found = read_json(path, list[tuple[float, float]]) if path.exists() else []
+    for choices in architectures[len(found) :]:
         began = time.process_time()
-        values = [Warm(choices=choices).do(place) for choices in architectures]
-        write_json(path, (values, (time.process_time() - began) / len(values)))
-    return read_json(path, tuple[list[float], float])
+        score = Warm(choices=choices).do(place)
+        found.append((score, time.process_time() - began))
+        write_json(path, found)
+    scores, seconds = zip(*found, strict=True)
+    return list(scores), fmean(seconds)
 
 
 def _weights(name: str, folder: Path, steps: int) -> dict[str, dict[str, Tensor]]:

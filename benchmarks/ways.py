@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
+from hypernas import climbing
 from hypernas.choices import Architecture
 from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, Widths, believe, climb
@@ -28,8 +29,6 @@ from hypernas.workplace import Workplace
 
 CALIBRATION = 20
 """networks that are trained for a calibrated way, spread over the sizes; it ranks the others"""
-THIRD = 3
-"""the part of a training that is the ladder's last rung but one"""
 SURVEY = 500
 """architectures that are drawn before a fit"""
 
@@ -207,6 +206,11 @@ def ridge(known: Known, settings: Settings) -> Way:
     return Way(np.array(rows), cost, 0.0, note, np.array(used))
 
 
+def unscored(known: Known, settings: Settings) -> Way:
+    """Return scores that say nothing and cost nothing: what the rest is worth without a fit."""
+    return Way(np.zeros((settings.fits, len(known.truths))), 0.0, 0.0, "no score")
+
+
 def calibrated(known: Known, score: Way, settings: Settings) -> Way:
     """Rank by what the ladder would believe of each, given its score and some trained ones."""
     rows, wide, used = [], [], []
@@ -223,7 +227,7 @@ def calibrated(known: Known, score: Way, settings: Settings) -> Way:
         np.array(rows),
         score.fixed + CALIBRATION * known.seconds.mean(),
         score.each + free_each(known, settings),
-        f"score, zero-cost scores, size and choices; {CALIBRATION} networks trained",
+        f"{score.note}, zero-cost scores, size and choices; {CALIBRATION} networks trained",
         np.array(used),
         np.array(wide),
     )
@@ -235,18 +239,19 @@ def free_each(known: Known, settings: Settings) -> float:
 
 
 def entries(known: Known, score: Way, settings: Settings, fit: int, unchosen: int) -> list[Entry]:
-    """Return the networks of a table as entries of the ladder, the biggest trained in any case.
+    """Return the networks of a table as entries of the ladder.
 
     Args:
         known: the table.
         score: what they begin with.
         settings: with the seeds of the fits.
         fit: by which one, the first being 0.
-        unchosen: networks that are trained besides, spread over the sizes.
+        unchosen: networks that are trained in any case, spread over the sizes; with them the
+            biggest, as in a run.
     """
-    others = [known.biggest]
+    others: list[int] = []
     if unchosen:
-        others += sample(known, settings.seeds[fit], unchosen)
+        others = [known.biggest, *sample(known, settings.seeds[fit], unchosen)]
     proxies = proxies_of(known, settings, fit)
     return [
         Entry(
@@ -285,7 +290,7 @@ class Replay:
         """Return the accuracy after a third of the training."""
         assert rung == "part", rung
         epochs = self.known.recipe.epochs
-        third = max(1, epochs // THIRD)
+        third = climbing.part(epochs)
         self._pay(dict.fromkeys(numbers, third / epochs))
         return [float(self.known.by_epoch[number, third - 1]) for number in numbers]
 
@@ -343,9 +348,10 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     yield "score and params", lambda: with_size(known, fitted(known, score, settings))
     yield "ridge on choices", lambda: ridge(known, settings)
     yield "calibrated score", lambda: calibrated(known, fitted(known, score, settings), settings)
+    yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
     widths = Widths(rungs={"part": 10}, full=5, finalists=1)
     yield "ladder", lambda: ladder(known, fitted(known, score, settings), settings, widths)
-    third = max(1, known.recipe.epochs // THIRD)
+    third = climbing.part(known.recipe.epochs)
     for epochs in sorted({1, ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"
         yield f"{epochs} {word} of training", lambda e=epochs: part(known, e)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from small_run import RUN
 
-from hypernas import climbing
+from hypernas import climbing, outcome
 from hypernas.choices import canonical, identity
 from hypernas.climbing import climbed, part, widths
 from hypernas.config import check
@@ -81,6 +81,23 @@ def stop(monkeypatch: pytest.MonkeyPatch, run: Run, trainings: int) -> None:
         patch.setattr(Train, "do", limited)
         with pytest.raises(KeyboardInterrupt):
             run.train()
+
+
+def test_the_verdict_leaves_out_the_seed_by_which_finalists_were_chosen(run: Run) -> None:
+    """Its luck is in the test split too."""
+    finalists, config = run.result.finalists, run.config
+    most = max(len(one.seeds) for one in finalists)
+    assert most == 2
+    judged = outcome._chosen(config, finalists)
+    assert [[t.seed for t in one.seeds] for one in judged] == [[1]] * len(judged)
+    by_score = msgspec.structs.replace(config, strategy="top")
+    assert {len(one.seeds) for one in outcome._chosen(by_score, finalists)} == {2}
+    by_training = msgspec.structs.replace(by_score, score_by="training")
+    assert [[t.seed for t in one.seeds] for one in outcome._chosen(by_training, finalists)] == [
+        [1]
+    ] * len(judged)
+    once = [msgspec.structs.replace(one, seeds=one.seeds[:1]) for one in finalists]
+    assert all(len(one.seeds) == 1 for one in outcome._chosen(config, once)), "or there is none"
 
 
 def test_who_climbed_how_far(run: Run) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from ladder_worlds import World
 
-from hypernas.posterior import Climber, Floats, Posterior, Prior, described, link
+from hypernas.posterior import Climber, Floats, Posterior, Prior, _tamed, described, link
+from hypernas.scoring import WORST
 
 PRIORS = [Prior()] * 3
 
@@ -174,6 +175,28 @@ def test_architectures_are_described_whatever_the_place() -> None:
     alike = described([one, one], [(10, 100), (10, 100)], {})
     assert alike.shape == (2, 2)  # what all have in common is no feature
     assert (alike == 0).all()
+
+
+def test_what_lies_far_below_keeps_its_order() -> None:
+    """A run knows the best of hundreds, a narrow band, and random ones far below."""
+    rng = np.random.default_rng(0)
+    band, far = rng.normal(0, 0.01, 270), np.array([-0.2, -0.3, -0.25, -0.15, -0.4])
+    tamed = _tamed(np.concatenate([band, far]))
+    assert (np.argsort(tamed[270:]) == np.argsort(far)).all()
+    assert len(set(tamed[270:].tolist())) == len(far)
+    near = np.abs(band - np.median(band)) < 0.02
+    np.testing.assert_allclose(tamed[:270][near], band[near])
+
+
+def test_many_without_a_value_hide_no_other() -> None:
+    values = np.concatenate([np.linspace(0, 1, 60), np.full(40, WORST)])
+    tamed = _tamed(values)
+    np.testing.assert_allclose(tamed[:60], values[:60])
+    assert (tamed[60:] < -1).all()
+    assert (tamed[60:] > -10).all()
+    equal = np.array([0.1] * 8 + [0.3, 0.2])
+    np.testing.assert_allclose(_tamed(equal), equal)
+    assert (_tamed(np.full(3, WORST)) == 0).all()
 
 
 def test_a_signal_that_overflowed_hides_no_other() -> None:

@@ -75,6 +75,13 @@ class TestBudgets:
         said = refused(tmp_path, budgets=(100, 200))
         assert "--budgets 100 200: no network would ever answer, as the cheapest exit of 30" in said
 
+    def test_no_pruner_beside_them(self, tmp_path: Path) -> None:
+        """It would compare last exits of stopped networks with means of others."""
+        trained = {"score_by": "training", "pruner": "halving", "steps": None, "epochs": 3}
+        said = refused(tmp_path, budgets=(1, 10**9), **trained)
+        assert "--pruner halving stops networks by their last exit" in said
+        assert "judges them over budgets; leave it out" in said
+
     @pytest.mark.parametrize(("rank", "warned"), [(2, True), (29, False)])
     def test_too_small_for_most(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], rank: int, warned: bool

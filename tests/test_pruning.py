@@ -86,20 +86,39 @@ def test_processes_and_stops_change_nothing(
 
 
 def test_what_was_trained_is_not_trained_again(raced: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class TrainsError(Exception):
+        pass
+
     def advance(self: Trainer, optimiser: object) -> None:
-        raise AssertionError("a step was done")
+        raise TrainsError
 
     monkeypatch.setattr(Trainer, "advance", advance)
     run = Run.open(raced.folder, quiet=True)
+    whole = 0
     for one in run.scored:
-        for epoch in (1, 2, 3):
-            job = TrainPart(choices=one.choices, epochs=3, until=epoch)
-            if (run.place.folder / Train(choices=one.choices, seed=0, epochs=3).folder).exists():
-                try:
-                    part = job.do(run.place)
-                except AssertionError:
-                    break  # it was stopped before
-                assert part.epochs == epoch
+        part = TrainPart(choices=one.choices, epochs=3, until=1).do(run.place)
+        assert part.epochs == 1
+        if Train(choices=one.choices, seed=0, epochs=3).known(run.place):
+            whole += 1
+            parts = [
+                TrainPart(choices=one.choices, epochs=3, until=until).do(run.place)
+                for until in (2, 3)
+            ]
+            assert [part.epochs for part in parts] == [2, 3]
+        else:  # it was stopped
+            with pytest.raises(TrainsError):
+                TrainPart(choices=one.choices, epochs=3, until=3).do(run.place)
+    assert 0 < whole < len(run.scored)
+
+
+def test_a_part_of_a_whole_training_has_its_own_loss(raced: Run, tmp_path: Path) -> None:
+    """Whether a random network was trained to the end in between changes no study."""
+    one = raced.scored[0]
+    alone = Run.start(tmp_path / "alone", RACED, quiet=True)
+    first = TrainPart(choices=one.choices, epochs=3, until=1)
+    before = first.do(alone.place)
+    Train(choices=one.choices, seed=0, epochs=3).do(alone.place)
+    assert first.do(alone.place) == before
 
 
 def test_parts_make_the_same_training_as_a_whole(raced: Run, tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def test_candidates_larger_than_seen_are_warned_about(
     assert known.warnings(candidates.of(largest.choices)) == []
 
 
+def test_how_many_are_larger_than_seen_is_said(known: Survey) -> None:
+    small = Survey(drawn=sorted(known.drawn, key=lambda a: a.params)[:150])
+    beyond = [a for a in known.drawn if a.params > max(b.params for b in small.drawn)]
+    told = small.larger([*small.drawn[:2], *beyond[:2]])
+    assert told.startswith("2 networks here are larger than any that the hypernetwork was trained")
+    assert small.larger(beyond[:1]).startswith("1 network here is larger")
+    assert known.larger(beyond) == ""
+
+
 def test_groups_hold_every_architecture_once(known: Survey) -> None:
     assert list(known.by_operations) == sorted(known.by_operations)
     assert sum(map(len, known.by_operations.values())) == len(known.drawn)

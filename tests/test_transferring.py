@@ -16,7 +16,7 @@ from hypernas.jobs import Train
 from hypernas.results import Rebuilt, Training, Transfer
 from hypernas.runs import Run
 from hypernas.transferring import Target
-from hypernas.trust import contrast, interval_of_mean
+from hypernas.verdict import contrast, interval_of_mean
 from hypernas.workplace import Workplace
 
 

@@ -76,7 +76,10 @@ GUARDS: dict[str, str] = {
     "a candidate larger than any in training scored without a word": (
         "test_asking.test_larger_than_seen_is_warned_about "
         "test_survey.test_candidates_larger_than_seen_are_warned_about "
-        "test_fit_space.test_larger_than_what_was_fitted_on_is_warned_about"
+        "test_fit_space.test_larger_than_what_was_fitted_on_is_warned_about "
+        "test_survey.test_how_many_are_larger_than_seen_is_said "
+        "test_asking.test_answers_larger_than_seen_are_warned_about "
+        "test_asking.test_a_report_warns_of_networks_larger_than_seen"
     ),
 }
 """the tests of each trap"""

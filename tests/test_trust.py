@@ -1,243 +1,226 @@
-"""The verdict says no more than the networks, seeds and test images allow."""
+"""The trust meter says yes, no and not shown where it must, and its intervals hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from hypernas.results import Network, Training, Verdict
-from hypernas.trust import points, verdict
+from hypernas.results import Network, Source, Training
+from hypernas.trust import best_of_random, beyond, ceiling, different, meter, ranked, tied
+
+Floats = NDArray[np.float64]
 
 
-def network(name: int | str, val: list[float], test: Sequence[float | None]) -> Network:
-    """Return a network with these accuracies, one of each a seed."""
-    known = [accuracy for accuracy in test if accuracy is not None]
+def network(
+    number: int,
+    accuracies: Sequence[float],
+    *,
+    score: float = 0.0,
+    size: int = 100,
+    source: Source = "random",
+) -> Network:
+    """Return a network with a training for each accuracy, of 10 CPU seconds."""
+    seeds = [
+        Training(seed=seed, epochs=1, val_accuracy=a, val_loss=0.0, test_accuracy=a, seconds=10.0)
+        for seed, a in enumerate(accuracies)
+    ]
+    mean = sum(accuracies) / len(accuracies)
     return Network(
-        choices={"name": name},
-        params=1,
-        macs=1,
-        score=-1.0,
-        interval=(-1.1, -0.9),
-        score_accuracy=0.5,
-        val_accuracy=float(np.mean(val)),
-        test_accuracy=float(np.mean(known)) if known else None,
-        seeds=[
-            Training(
-                seed=seed, epochs=1, val_accuracy=v, val_loss=0.1, test_accuracy=t, seconds=1.0
-            )
-            for seed, (v, t) in enumerate(zip(val, test, strict=True))
-        ],
-        source="search",
+        choices={"n": number},
+        params=size,
+        macs=10 * size,
+        score=score,
+        interval=(score, score),
+        score_accuracy=0.0,
+        val_accuracy=mean,
+        test_accuracy=mean,
+        seeds=seeds,
+        source=source,
     )
 
 
-def group(
-    mean: float, *, k: int = 5, seeds: int = 3, spread: float = 0.003, first: int = 0
-) -> list[Network]:
-    """Return k networks around ``mean``; equal arguments give equal networks."""
-    rng = np.random.default_rng(first)
-    found = []
-    for name in range(first, first + k):
-        level = mean + spread * rng.standard_normal()
-        val, test = level + 0.001 * rng.standard_normal((2, seeds))
-        found.append(network(name, [float(v) for v in val], [float(t) for t in test]))
-    return found
+def sample(
+    seed: int, count: int, *, by_size: float, by_score: float, noise: float = 0.5
+) -> tuple[Floats, Floats, Floats]:
+    """Return scores, accuracies and sizes (N,); both depend on size, and on something else."""
+    rng = np.random.default_rng(seed)
+    size, other = rng.normal(size=(2, count))
+    accuracy = by_size * size + other + noise * rng.normal(size=count)
+    scores = by_size * size + by_score * other + noise * rng.normal(size=count)
+    return scores, accuracy, size
 
 
-def big(mean: float, seeds: int = 3) -> Network:
-    """Return the biggest network."""
-    return group(mean, k=1, seeds=seeds, spread=0.0, first=900)[0]
+def test_beyond_size_covers() -> None:
+    """Where a score knows the size alone, 95 of 100 intervals hold 0."""
+    held = 0
+    for seed in range(400):
+        scores, accuracy, size = sample(seed, 20, by_size=2.0, by_score=0.0)
+        found = beyond(scores, accuracy, [size])
+        held += found.low <= 0 <= found.high
+    assert 0.92 <= held / 400 <= 0.98
 
 
-def differences(found: Verdict) -> list[tuple[float, float, float]]:
-    """Return all three differences."""
-    three = (found.random_difference, found.best_difference, found.biggest_difference)
-    return [difference for difference in three if difference is not None]
+def test_beyond_size_finds_what_is_there() -> None:
+    shown = 0
+    for seed in range(50):
+        scores, accuracy, size = sample(seed, 20, by_size=2.0, by_score=1.0)
+        shown += beyond(scores, accuracy, [size]).low > 0
+    assert shown > 40
 
 
-def test_clearly_better_search_is_a_yes():
-    found = verdict(group(0.95), group(0.90, first=50), big(0.92), test_examples=10_000)
-    assert (found.beats_random, found.beats_biggest) == ("yes", "yes")
-    beaten = "Search beat random picks on the test split of 10,000 examples: +5."
-    assert found.text.startswith(beaten)
-    assert "the best searched network beat the biggest that fits: +" in found.text
-    assert found.text.count(".") == found.text.count(".", 0, -1) + 1  # one sentence
-    assert ". " not in found.text
+def test_few_networks_show_nothing() -> None:
+    found = beyond([1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0], [[1.0, 3, 2, 5, 4]] * 2)
+    assert (found.low, found.high) == (-1, 1)
 
 
-def test_clearly_worse_search_is_a_no():
-    found = verdict(group(0.90), group(0.95, first=50), big(0.94), test_examples=10_000)
-    assert (found.beats_random, found.beats_biggest) == ("no", "no")
-    assert "Search did worse than random picks" in found.text
-    assert "the biggest network that fits did better" in found.text
+def test_a_score_that_is_the_size_adds_nothing() -> None:
+    size = np.arange(20.0)
+    found = beyond(size, size + np.tile([0.0, 3.0], 10), [size])
+    assert found.value == 0
+    assert found.low < 0 < found.high
 
 
-def test_equal_groups_are_not_told_apart():
-    found = verdict(group(0.9), group(0.9, first=50), big(0.9), test_examples=10_000)
-    assert (found.beats_random, found.beats_biggest) == ("not shown", "not shown")
-    assert "No difference between search and random picks was shown" in found.text
-
-
-@pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_digits_are_too_few_for_a_verdict(seeds: int):
-    """270 test images, three networks a group, accuracies as the tiny run gives them."""
-    searched = [
-        network(0, [0.974, 0.978, 0.97][:seeds], [0.970, 0.981, 0.967][:seeds]),
-        network(1, [0.970, 0.967, 0.974][:seeds], [0.967, 0.963, 0.974][:seeds]),
-        network(2, [0.981, 0.974, 0.978][:seeds], [0.978, 0.970, 0.981][:seeds]),
+def test_ties_are_those_of_the_seeds() -> None:
+    """Three networks are drawn from one accuracy, one lies ten deviations below."""
+    rng = np.random.default_rng(0)
+    made = [
+        network(n, list(0.9 + 0.005 * rng.normal(size=3)), size=100 * (3 - n)) for n in range(3)
     ]
-    drawn = [
-        network(3, [0.959, 0.963, 0.956][:seeds], [0.956, 0.952, 0.963][:seeds]),
-        network(4, [0.967, 0.970, 0.963][:seeds], [0.963, 0.967, 0.956][:seeds]),
-        network(5, [0.952, 0.959, 0.956][:seeds], [0.952, 0.956, 0.948][:seeds]),
+    made.append(network(3, [0.85, 0.852, 0.848], size=10))
+    found = tied(made)
+    assert found is not None
+    assert found.networks == 3
+    assert found.smallest.choices == {"n": 2}
+    within = [t.val_accuracy - n.val_accuracy for n in made for t in n.seeds]
+    assert found.deviation == pytest.approx(sqrt(sum(d**2 for d in within) / 8))
+    assert tied([network(0, [0.9]), network(1, [0.8])]) is None
+
+
+def test_a_network_of_two_sources_counts_once() -> None:
+    twice = [network(0, [0.9, 0.91], source=source) for source in ("search", "biggest")]
+    found = tied([*twice, network(1, [0.5, 0.51])])
+    assert found is not None
+    assert found.networks == 1
+    assert found.deviation == pytest.approx(0.01 / sqrt(2))
+
+
+def test_of_two_sources_the_one_with_more_seeds_counts() -> None:
+    once, often = network(1, [0.9]), network(1, [0.9, 0.7], source="biggest")
+    (found,) = different([once, often])
+    assert len(found.seeds) == 2
+    (found,) = different([often, once])
+    assert len(found.seeds) == 2
+
+
+def test_few_repetitions_tell_less_apart() -> None:
+    """Of one pair of seeds Student's t has one degree of freedom: 12.7 deviations are luck."""
+    repeated, other = network(0, [0.80, 0.82]), network(1, [0.70])
+    tie = tied([repeated, other])
+    assert tie is not None
+    assert tie.networks == 2
+    many = [network(n, [0.80, 0.82]) for n in range(2, 20)]
+    tie = tied([*many, other])
+    assert tie is not None
+    assert tie.networks == 18
+
+
+def test_what_the_ladder_spent_counts_for_random_search() -> None:
+    networks = [network(n, [0.5 + 0.01 * n], score=n) for n in range(10)]
+    found = [
+        meter(networks, [], {}, scored=10, search_seconds=50.0, climb_seconds=climb)
+        for climb in (0.0, 30.0)
     ]
-    largest = network(6, [0.970, 0.974, 0.967][:seeds], [0.963, 0.970, 0.967][:seeds])
-    found = verdict(searched, drawn, largest, test_examples=270)
-    assert (found.beats_random, found.beats_biggest) == ("not shown", "not shown")
+    assert [each.random_count for each in found if each] == [5, 8]
+    assert len({each.signals[0].seconds for each in found if each}) == 1, "scores cost the same"
 
 
-def test_same_networks_same_verdict():
-    arguments = group(0.91), group(0.9, first=50), big(0.9)
-    first, second = (verdict(*arguments, test_examples=1000) for _ in range(2))
-    assert first == second
+def test_best_of_random_by_drawing() -> None:
+    accuracies = [0.1, 0.5, 0.7, 0.9]
+    rng = np.random.default_rng(0)
+    for count in (1, 3, 10):
+        drawn = rng.choice(accuracies, (20_000, count)).max(1).mean()
+        found = best_of_random(accuracies, accuracies, count)
+        assert found.value == pytest.approx(drawn, abs=0.01)
+        assert found.low <= found.value <= found.high + 1e-9 <= 0.9 + 1e-6
 
 
-def test_trading_places_turns_the_signs():
-    one, other = group(0.91), group(0.9, first=50)
-    there = verdict(one, other, big(0.9), test_examples=2000)
-    back = verdict(other, one, big(0.9), test_examples=2000)
-    for a, b in zip(differences(there)[:2], differences(back)[:2], strict=True):
-        point, low, high = b
-        assert a == pytest.approx((-point, -high, -low), abs=1e-3)
+def test_the_best_of_random_is_chosen_by_validation() -> None:
+    found = best_of_random([0.1, 0.2, 0.9, 0.3], [0.9, 0.8, 0.4, 0.7], 100)
+    assert found.value == pytest.approx(0.4, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=3), min_size=4, max_size=7),
-    st.integers(1, 2),
-    st.integers(1, 20_000),
-)
-def test_interval_holds_the_point(tests: list[list[float]], searched: int, examples: int):
-    """Whatever the accuracies, also with seeds missing here and there, and all right or wrong."""
-    networks = [network(i, list(reversed(test)), list(test)) for i, test in enumerate(tests)]
-    found = verdict(
-        networks[:searched], networks[searched:-1], networks[-1], test_examples=examples
+def test_ceiling_is_that_of_the_first_two_seeds() -> None:
+    twice = [network(n, [n / 10, n / 10 + 0.001 * (-1) ** n]) for n in range(9)]
+    found = ceiling(twice)
+    assert found is not None
+    assert found["all"].value == 1
+    assert ceiling(twice[:7]) is None
+
+
+def made(seed: int = 0, count: int = 24) -> list[Network]:
+    scores, accuracy, size = sample(seed, count, by_size=1.0, by_score=1.0)
+    right = 0.5 + accuracy / 20
+    return [
+        network(n, [float(right[n])], score=float(scores[n]), size=int(1000 + 100 * size[n]))
+        for n in range(count)
+    ]
+
+
+def test_what_the_meter_says() -> None:
+    networks = made()
+    searched = [network(100 + n, [0.7, 0.71], source="search") for n in range(2)]
+    sizes = [float(one.params) for one in networks]
+    noise = list(np.random.default_rng(1).normal(size=len(networks)))
+    rivals = {"params": (sizes, 0.0), "noise": (noise, 2.0)}
+    found = meter(networks, searched, rivals, scored=100, search_seconds=100.0)
+    assert found is not None
+    assert [signal.name for signal in found.signals] == ["score", "params", "noise"]
+    assert found.beyond_size == "yes"
+    assert "adds information beyond size: yes" in found.text
+    assert (found.networks, found.top, found.random_count) == (24, 5, 10)
+    assert found.tie is not None
+    assert found.tie.networks >= 2
+    assert found.random_search is not None
+    assert found.random_search.value <= max(n.test_accuracy or 0 for n in networks)
+    again = meter(networks[::-1], searched, {}, scored=100, search_seconds=100.0)
+    assert again is not None
+    assert again.signals[0].tau["all"].value == pytest.approx(found.signals[0].tau["all"].value)
+
+
+def test_a_rival_that_ranks_as_well_is_named() -> None:
+    networks = made()
+    perfect = [one.test_accuracy or 0.0 for one in networks]
+    found = meter(networks, [], {"params": (perfect, 0.0)}, scored=100, search_seconds=0.0)
+    assert found is not None
+    assert (
+        "params ranks them as well or better, 1.00 (1.00 to 1.00), at no higher cost" in found.text
     )
-    for point, low, high in differences(found):
-        assert low <= point <= high
-        assert high > low
+    dear = meter(networks, [], {"params": (perfect, 9.0)}, scored=100, search_seconds=0.0)
+    assert dear is not None
+    assert "params ranks" not in dear.text
+    assert "no network was trained twice" in found.text
+    assert found.random_search is None
 
 
-def test_fewer_test_images_widen_the_interval():
-    wide, narrow = (
-        differences(verdict(group(0.91), group(0.9, first=50), big(0.9), test_examples=n))
-        for n in (200, 20_000)
-    )
-    for (_, low, high), (_, lower, higher) in zip(wide, narrow, strict=True):
-        assert high - low > 1.5 * (higher - lower)
+def test_a_score_of_the_wrong_sign_says_no() -> None:
+    networks = [
+        network(n, [0.5 + n / 100], score=-float(n), size=100 + (7 * n) % 24) for n in range(24)
+    ]
+    found = meter(networks, [], {}, scored=100, search_seconds=0.0)
+    assert found is not None
+    assert found.beyond_size == "no"
+    assert found.signals[0].tau["all"].value == -1
 
 
-def test_a_measure_that_is_no_share_brings_its_own_deviation():
-    """The size of the split then says nothing: what resampled examples gave counts instead."""
-
-    def measured(found: Network, deviation: float) -> Network:
-        seeds = [replace(training, test_deviation=deviation) for training in found.seeds]
-        return replace(found, seeds=seeds)
-
-    wide, narrow = (
-        differences(
-            verdict(
-                [measured(n, deviation) for n in group(0.91)],
-                [measured(n, deviation) for n in group(0.9, first=50)],
-                measured(big(0.9), deviation),
-                test_examples=20,
-            )
-        )
-        for deviation in (0.02, 0.0)
-    )
-    for (_, low, high), (_, lower, higher) in zip(wide, narrow, strict=True):
-        assert high - low > 1.5 * (higher - lower)
-    plain = differences(verdict(group(0.91), group(0.9, first=50), big(0.9), test_examples=20))
-    for (_, low, high), (_, lower, higher) in zip(plain, wide, strict=True):
-        assert high - low > 1.5 * (higher - lower)  # a binomial of 20 is wider than either
+def test_too_few_networks() -> None:
+    assert meter(made()[:7], [], {}, scored=100, search_seconds=1.0) is None
 
 
-def test_fewer_networks_widen_the_interval():
-    few, many = (
-        verdict(
-            group(0.91, k=k, spread=0.01),
-            group(0.9, k=k, spread=0.01, first=50),
-            big(0.9),
-            test_examples=10**6,
-        ).random_difference
-        for k in (3, 30)
-    )
-    assert few is not None
-    assert many is not None
-    assert few[2] - few[1] > 3 * (many[2] - many[1])
-
-
-def test_single_seed_is_said_and_proves_nothing_against_the_biggest():
-    found = verdict(
-        group(0.95, seeds=1), group(0.9, seeds=1, first=50), big(0.8, 1), test_examples=10_000
-    )
-    assert (found.beats_random, found.beats_biggest) == ("yes", "not shown")
-    assert found.text.endswith(", with one seed, whose luck was not measured.")
-
-
-def test_single_network_proves_nothing_against_random():
-    found = verdict(group(0.99, k=1), group(0.8, k=1, first=50), big(0.8), test_examples=10_000)
-    assert found.beats_random == "not shown"
-    assert "with one network a group" in found.text
-
-
-def test_pick_that_is_the_biggest_is_not_compared_with_itself():
-    searched = group(0.95)
-    largest = max(searched, key=lambda n: n.val_accuracy)
-    found = verdict(searched, group(0.9, first=50), largest, test_examples=10_000)
-    assert found.beats_biggest == "not shown"
-    assert "the biggest network that fits was itself the best of the searched" in found.text
-
-
-def test_comparisons_that_contradict_show_nothing():
-    """A best far above, a mean below: neither may win alone."""
-    searched = [network(i, [0.7] * 3, [0.7] * 3) for i in range(7)]
-    searched += [network(7 + i, [0.99] * 3, [0.99] * 3) for i in range(5)]
-    drawn = group(0.93, k=12, first=50)
-    found = verdict(searched, drawn, big(0.9), test_examples=100_000)
-    assert found.best_difference is not None
-    assert found.best_difference[1] > 0
-    assert found.random_difference is not None
-    assert found.random_difference[0] < 0
-    assert found.beats_random == "not shown"
-
-
-def test_interval_of_the_mean_is_calibrated():
-    """Of 95 % intervals around no difference, about 95 % hold it."""
-    rng = np.random.default_rng(1)
-    misses = 0
-    for _ in range(60):
-        pair = []
-        for _ in range(2):
-            levels = rng.normal(0.9, 0.01, size=(5, 1)) + rng.normal(0, 0.003, size=(5, 3))
-            pair.append([network(i, list(row), list(row)) for i, row in enumerate(levels)])
-        found = verdict(*pair, big(0.9), test_examples=10**7)
-        assert found.random_difference is not None
-        misses += not found.random_difference[1] <= 0 <= found.random_difference[2]
-    assert misses <= 8  # binomial(60, 0.05): 9 or more once in 500
-
-
-def test_missing_test_accuracy_is_our_bug():
-    with pytest.raises(ValueError, match="no test accuracy"):
-        verdict([network(0, [0.9], [None])], group(0.9), big(0.9), test_examples=10)
-    with pytest.raises(ValueError, match="each group needs a network"):
-        verdict([], group(0.9), big(0.9), test_examples=10)
-
-
-def test_points_have_a_true_minus():
-    assert [points(x) for x in (0.0123, -0.0123, 0.0)] == ["+1.2", "−1.2", "0.0"]
+def test_equal_sizes_and_ties_in_rankings() -> None:
+    one = ranked("x", [1.0] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [5.0] * 6, 0.0, 2)
+    assert one.tau["all"].value == one.tau["equal size"].value == 0
+    assert one.regret.value == pytest.approx(0.4)

@@ -36,12 +36,14 @@ class Answer:
         found: best first; over other budgets than the run's their intervals reach everywhere: it
             takes the losses of the images to know them, as :mod:`hypernas.comparing` does.
         new: how many were scored for this question.
+        larger: which of them are larger than any the hypernetwork was trained on, in words.
         budgets: over which their scores are means, where these are not the run's.
     """
 
     found: list[Scored]
     new: int
     budgets: Budgets | None = None
+    larger: str = ""
 
 
 class ScoredLine(Scored, frozen=True, kw_only=True):
@@ -115,23 +117,28 @@ def ask(
     def known() -> list[Scored]:
         return judged([*searched.scored, *asked.scored], budgets)
 
+    def answer(new: int) -> Answer:
+        found = _best(place, known(), limits, count)
+        larger = place.fit_survey.larger(found) if place.config.fits else ""
+        return Answer(found, new, budgets, larger)
+
     if budgets is not None and not any(_answers(scored, budgets) for scored in known()):
         place.survey.require_answers(budgets)
-    found = _best(place, known(), limits, count)
-    if len(found) >= count:
-        return Answer(found, 0, budgets)
-    if not found:
+    found = answer(0)
+    if len(found.found) >= count:
+        return found
+    if not found.found:
         place.survey.require(limits)
     if place.config.score_by == "training":  # a question is no reason to train hundreds
-        if not found:
+        if not found.found:
             raise ConfigError(
                 "none of the trained candidates is within these limits; make a run with them"
             )
-        return Answer(found, 0, budgets)
+        return found
     new = _new(place, known(), limits)
     for candidate, score in zip(new, place.score(new), strict=True):
         asked.add(finished(candidate, score, aims=len(asked.directions)))
-    return Answer(_best(place, known(), limits, count), len(new), budgets)
+    return answer(len(new))
 
 
 def judged(scored: Iterable[Scored], budgets: Budgets | None) -> list[Scored]:
@@ -189,7 +196,10 @@ def show(voice: Voice, answer: Answer, compared: Comparison | None, wanted: int,
     better = BETTER if compared else ()
     voice.table(title, (*header, *better, f"score {word}", "params", "MACs"), rows)
     if compared:
-        voice.say(compared.text)
+        first = f"of the first {len(told)}, " if len(told) < len(answer.found) else ""
+        voice.say(first + compared.text)
+    if answer.larger:
+        voice.say(answer.larger)
 
 
 def _in_figures(score: float, interval: tuple[float, float]) -> str:

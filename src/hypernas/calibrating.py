@@ -17,11 +17,13 @@ import msgspec
 from hypernas import jobs
 from hypernas.choices import Architecture, canonical
 from hypernas.console import Voice, chance, share, short
+from hypernas.errors import ConfigError
 from hypernas.jobs import Job, ZeroCost
 from hypernas.ladder import REGRET, Entry, believe
 from hypernas.proxies import SIZES, Timed, common
 from hypernas.results import Limits, Network, Scored
 from hypernas.searching import distinct
+from hypernas.trust import different
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
@@ -78,11 +80,20 @@ def calibrated(
         trained: networks, of whatever size; those within the limits are candidates as well.
         limits: of the candidates.
         voice: shows how it goes.
+
+    Raises:
+        ConfigError: none is within the limits.
     """
+    trained = different(trained)
     reached = {canonical(n.choices): [t.val_accuracy for t in n.seeds] for n in trained}
     known = {canonical(one.choices): one for one in [*field, *trained]}
     order = (place.candidates.of(one.choices) for one in [*trained, *field])
     keys = [canonical(one.choices) for one in distinct(order, len(trained) + MOST)]
+    among = [n for n, key in enumerate(keys) if limits.admit(known[key].params, known[key].macs)]
+    if not among:
+        raise ConfigError(
+            "no scored candidate is within these limits; ask without them, or search more"
+        )
     place.threads(1)  # as in the processes of a run: last digits depend on it
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
         proxies = zero_cost(pool, voice, [known[key].choices for key in keys])
@@ -94,7 +105,6 @@ def calibrated(
     signals = {number: [one.score] for number, one in enumerate(entries)}
     accuracies = {number: reached[key] for number, key in enumerate(keys) if key in reached}
     posterior = believe(entries, signals, accuracies, seed=place.config.seed)
-    among = [n for n, one in enumerate(entries) if limits.admit(one.params, one.macs)]
     means, deviations = posterior.means, posterior.deviations
     near = posterior.near_best(REGRET, among)
     found = [

@@ -251,6 +251,6 @@ def _say(voice: Voice, entries: Sequence[Entry], standing: Standing) -> None:
     voice.say(
         f"{'the ladder ends' if standing.ended else 'so far'}, candidates trained: {count}; "
         f"the best of all networks is expected at {standing.expected[best]:.1%} "
-        f"± {standing.deviations[best]:.1%} on validation; none is {100 * REGRET:g} points better "
-        f"with a probability of {standing.certainty:.0%}"
+        f"± {standing.deviations[best]:.1%} on validation; with a probability of "
+        f"{standing.certainty:.0%} no network is {100 * REGRET:g} points better"
     )

@@ -2,7 +2,7 @@
 
 The best by score, as many random ones, and the biggest that fits, all by one recipe: without the
 last two no one could say whether the search was worth it. More random ones, of one training each,
-tell how far scores may be believed (:mod:`hypernas.meter`).
+tell how far scores may be believed (:mod:`hypernas.trust`).
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Fit:
         task: judges outputs.
         options: counts and rates.
         teacher: a trained network that candidates are to be like.
-        seconds: CPU seconds of the steps so far, those before a checkpoint as well.
+        seconds: CPU seconds of the steps so far, and of checks; those before a checkpoint as well.
     """
 
     hypernet: Hypernet
@@ -289,7 +289,6 @@ def fit(
     while work.step < total:
         began = time.process_time()
         losses.append(work.advance())
-        work.seconds += time.process_time() - began
         progress(work.step, total, f"loss {losses[-1]:.3f}")
         if work.step in keep:  # before a checkpoint from which it would not be met again
             write_tensors(keep[work.step], work.hypernet.state_dict())
@@ -300,9 +299,12 @@ def fit(
                 line["validation_score"] = _mean(s.score for s in scorer(watched))
             _record(log, board, line)
             losses = []
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or work.step == total:
-                work.save(checkpoint)
-                saved = time.monotonic()
+        work.seconds += time.process_time() - began
+        if work.step == total or (
+            work.step % every == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS
+        ):
+            work.save(checkpoint)
+            saved = time.monotonic()
     if board is not None:
         board.close()
 

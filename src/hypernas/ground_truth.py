@@ -77,6 +77,8 @@ class Trial(Struct, frozen=True):
     """validation accuracy after each epoch"""
     versions: dict[str, str] = {}
     """of Python and the libraries"""
+    device: str = "cpu"
+    """on which it was trained"""
 
 
 class Truth(Struct, frozen=True):
@@ -99,8 +101,8 @@ class Table(Struct, frozen=True):
     setting: Setting
     networks: list[Truth]
 
-    def with_training(self, choices: Architecture, training: Training) -> Table:
-        """Return the table with one more training of one of its networks."""
+    def with_training(self, choices: Architecture, training: Training, device: str) -> Table:
+        """Return the table with one more training of one of its networks, on some device."""
         assert training.test_accuracy is not None
         trial = Trial(
             seed=training.seed,
@@ -110,6 +112,7 @@ class Table(Struct, frozen=True):
             val_loss=training.val_loss,
             by_epoch=training.by_epoch,
             versions=installed(),
+            device=device,
         )
         networks = [
             msgspec.structs.replace(
@@ -201,7 +204,7 @@ def make(path: Path, asked: GroundTruth, voice: Voice) -> Table:
         write_branch(place)
         with owned(place.folder):
             for job, training in train_each(place, todo, voice):
-                table = table.with_training(job.choices, training)
+                table = table.with_training(job.choices, training, place.config.device)
                 write(path, table)
             shutil.rmtree(place.folder)
     _show(table, place.task.short, voice)

@@ -112,6 +112,7 @@ class Train(Struct, frozen=True, tag="train"):
             test_deviation=tested.deviation,
             seconds=trained.seconds,
             by_epoch=trained.by_epoch,
+            loss_by_epoch=trained.loss_by_epoch,
         )
         if place.budgets is not None:
             result = self._over_budgets(place, place.budgets, module, test, result)
@@ -200,9 +201,10 @@ class TrainPart(Struct, frozen=True, tag="part"):
             done = whole.do(place)
             return Part(epochs=self.epochs, accuracy=done.val_accuracy, loss=done.val_loss)
         known = whole.known(place)
-        if known is not None:  # the loss of an epoch in between serves nobody any more
-            accuracy = known.by_epoch[self.until - 1]
-            return Part(epochs=self.until, accuracy=accuracy, loss=known.val_loss)
+        if known is not None:
+            accuracies, losses = known.by_epoch, known.loss_by_epoch
+            at = self.until - 1
+            return Part(epochs=self.until, accuracy=accuracies[at], loss=losses[at])
         reached = whole.trainer(place).run_to(self.until, place.validation_batches)
         return Part(epochs=self.until, accuracy=reached.accuracy, loss=reached.loss)
 

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 from torch import nn
 
-from hypernas import meter, tasks
+from hypernas import tasks, trust
 from hypernas.best import Best, trained
 from hypernas.comparing import standings
-from hypernas.config import Plan
+from hypernas.config import Config, Plan
 from hypernas.console import Update, Voice, share, short
 from hypernas.early_exits import EarlyExits, asked, stops
 from hypernas.errors import RunError
@@ -35,9 +35,8 @@ from hypernas.results import (
     Search,
     Stop,
 )
-from hypernas.rivals import trust
 from hypernas.training import Recipe
-from hypernas.trust import verdict
+from hypernas.verdict import verdict
 from hypernas.versions import installed
 from hypernas.workplace import MEASURE_BATCH, Workplace
 
@@ -98,13 +97,14 @@ def collect(
             score_by=config.score_by,
             stages=place.sampler.stages(len(scored)),
         ),
-        verdict=verdict(_chosen(finalists), random, biggest, test_examples=data.test),
-        trust=trust(place, found, seconds, len(scored), progress),
+        verdict=verdict(_chosen(config, finalists), random, biggest, test_examples=data.test),
+        trust=trust.trust(place, found, seconds, len(scored), progress),
         compared=standings(place, sorted(finalists, key=lambda n: (-n.score, n.params)), scored),
         export=done.checks,
         budgets=msgspec.to_builtins(place.budgets),
         exits=done.exits,
         stops=done.stops,
+        larger=place.fit_survey.larger(found) if config.fits else "",
         unfinished=_unfinished(picks, found, plan),
         seconds=seconds,
         versions=installed(),
@@ -119,10 +119,17 @@ def lacking(found: Sequence[Network]) -> str:
     return f"no {' and no '.join(without)} is trained yet" if without else ""
 
 
-def _chosen(finalists: Sequence[Network]) -> list[Network]:
-    """Return the finalists of most seeds: a ladder trains others once and then leaves them."""
+def _chosen(config: Config, finalists: Sequence[Network]) -> list[Network]:
+    """Return the finalists as they are judged, those of most seeds: a ladder leaves others.
+
+    Where they were chosen by a training, its seed was lucky, on the test split too: it is left out
+    where there are others.
+    """
     most = max(len(network.seeds) for network in finalists)
-    return [network for network in finalists if len(network.seeds) == most]
+    several = [network for network in finalists if len(network.seeds) == most]
+    if config.strategy != "ladder" and config.score_by != "training":
+        return several
+    return [msgspec.structs.replace(n, seeds=n.seeds[1:] or n.seeds) for n in several]
 
 
 def _unfinished(picks: Picks, found: Sequence[Network], plan: Plan) -> str:
@@ -248,11 +255,11 @@ def show(voice: Voice, result: Result, folder: Path) -> None:
         f"{short(result.best.params)} params, {short(result.best.macs)} MACs, "
         f"from {result.best.source}; {final.text}"
     )
-    if result.unfinished:
-        voice.say(result.unfinished)
+    for text in filter(None, (result.larger, result.unfinished)):
+        voice.say(text)
     if result.compared:
         voice.say(f"scores: {result.compared.text}")
-    meter.show(voice, result.trust)
+    trust.show(voice, result.trust)
     voice.say(f"verdict: {result.verdict.text}")
     voice.say(f"network: {folder / 'best'}{os.sep}   report: {folder / 'report.html'}")
 

@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hypernas.choices import Architecture
 from hypernas.explaining.questions import family_of
+from hypernas.scoring import WORST
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +46,9 @@ LUCK, LUCK_FREEDOM = 0.4, 4.0
 """share of seeds in the variance of accuracies, and how many repetitions it is worth"""
 LEAST_OWN = 0.05
 """share of the noise that at least is not the luck of seeds"""
-FAR = 4.0
-"""interquartile ranges from the median beyond which a signal says no more than that it is far"""
+FAR, FARTHEST = 4.0, 8.0
+"""interquartile ranges from the median beyond which a signal is worth its logarithm, and so many
+times as far it says no more than that it is far"""
 DRAWS = 2000
 
 
@@ -291,7 +293,18 @@ def _spread(values: Floats) -> Floats:
 
 
 def _tamed(values: Floats) -> Floats:
-    """Return signals of which none is so far off that a line would be about it alone."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    reach = FAR * (high - low)
-    return np.clip(values, middle - reach, middle + reach)
+    """Return signals of which none is so far off that a line would be about it alone.
+
+    Beyond FAR a signal grows with the logarithm, so that networks which nothing chose keep their
+    order far below the chosen ones. What has no value is below all that have, and far.
+    """
+    known = values > WORST
+    low, middle, high = np.quantile(values[known], [0.25, 0.5, 0.75]) if known.any() else [0.0] * 3
+    reach = FAR * (high - low) or np.abs(values[known] - middle).max(initial=0.0)
+    if not reach:
+        return np.full(len(values), middle)
+    away = np.clip((values - middle) / reach, -FARTHEST, FARTHEST)
+    size = np.maximum(np.abs(away), 1)
+    found = np.clip(away, -1, 1) * (1 + np.log(size))
+    found[~known] = min(-1.0, found[known].min())
+    return middle + reach * found

@@ -15,7 +15,7 @@ from hypernas.candidate import Candidate
 from hypernas.config import COUNTS, Config, Plan, difference
 from hypernas.console import Voice, short
 from hypernas.distilling import copy_teacher, teacher_of
-from hypernas.errors import GraphError, RunError, SpaceError
+from hypernas.errors import ConfigError, GraphError, RunError, SpaceError
 from hypernas.files import new_folder, read_json, write_json
 from hypernas.fit_space import require_readable
 from hypernas.fitting import RECIPES
@@ -148,7 +148,7 @@ def _require_writable(hypernet: Hypernet, *candidates: Candidate) -> None:
 
 
 def _require_budgets(place: Workplace, voice: Voice) -> None:
-    """Refuse budgets in which every network is silent, and warn where most are.
+    """Refuse budgets with a pruner, and those in which all are silent; warn where most are.
 
     Raises:
         ConfigError: says what the cheapest answer costs.
@@ -156,6 +156,11 @@ def _require_budgets(place: Workplace, voice: Voice) -> None:
     budgets = place.budgets
     if budgets is None:
         return
+    if place.config.pruner != "none":
+        raise ConfigError(
+            f"--pruner {place.config.pruner} stops networks by their last exit, and this run "
+            "judges them over budgets; leave it out"
+        )
     place.survey.require_answers(budgets)
     share = place.survey.answering(budgets.high)
     if share < 0.5:
@@ -265,6 +270,8 @@ def _say_plan(place: Workplace, voice: Voice) -> None:
     parts["train"] = (
         f"2 × {plan.finalists} + 1 networks × {plan.seeds} seeds × {plan.epochs} epochs"
     )
+    if (more := plan.sample - plan.finalists) > 0:
+        parts["train"] += f", {more} more random ones × 1 seed"
     if place.config.strategy == "ladder":
         parts["train"] += f"; finalists: the best of at most {budget.climbers(plan)} candidates"
     parts["longer"] = f"{plan.best_epochs} more epochs of the winner"

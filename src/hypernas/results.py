@@ -98,6 +98,8 @@ class Training(Struct, frozen=True):
     """where a run has budgets; the accuracies above are then means over them"""
     by_epoch: list[float] = []
     """validation accuracy after each epoch, where asked for"""
+    loss_by_epoch: list[float] = []
+    """validation loss after each epoch, where asked for"""
 
 
 class Final(Struct, frozen=True):
@@ -373,6 +375,8 @@ class Result(Struct, frozen=True):
     """those that ``best.module.predict`` asks"""
     stops: list[Stop] = []
     """what comes of stopping at the first exit that is confident enough"""
+    larger: str = ""
+    """which of the networks are larger than any that the hypernetwork was trained on, in words"""
     unfinished: str = ""
     """what a run that was stopped has yet to do, in words"""
     seconds: dict[str, float] = {}

@@ -35,14 +35,14 @@ from hypernas.files import read_json, write_json, write_tensors
 from hypernas.finalists import so_far
 from hypernas.fitting import fit
 from hypernas.lock import owned
-from hypernas.meter import LEAST
 from hypernas.preparing import is_made, prepare
 from hypernas.pruning import score_blocks
-from hypernas.results import Meter, Scaled, Transfer
+from hypernas.results import Meter, Network, Scaled, Transfer
 from hypernas.searching import search
 from hypernas.strategy import train_chosen
 from hypernas.timing import seconds_of, timed
 from hypernas.transferring import Target
+from hypernas.trust import LEAST
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
@@ -89,8 +89,7 @@ class Run(Answers):
             self._fit()
             self._search()
             self._train()
-            if not stages(self.place, self._winner()) and self.place.plan.best_epochs:
-                self._go_on(self.place.plan.best_epochs)
+            self._keep_up(self.place.plan.best_epochs)
             self._export()
             self._report()
         return self
@@ -183,7 +182,7 @@ class Run(Answers):
         """Train so many random networks in all, one seed each, and say how well scores rank.
 
         They count among the random networks of the run from then on; one that is better than the
-        winner takes its place.
+        winner takes its place, and goes on for as many epochs as that one did.
 
         Raises:
             ConfigError: they are too few to say anything.
@@ -193,6 +192,7 @@ class Run(Answers):
         with owned(self.folder):
             self._change_plan(sample=max(train, self.place.plan.sample))
             self._train()
+            self._keep_up()
             self._export()
             self._report()
         found = self.result.trust
@@ -263,6 +263,21 @@ class Run(Answers):
 
     def _train(self) -> None:
         train_chosen(self.place, self.scored, self.voice)
+        self._forget_best()
+
+    def _keep_up(self, epochs: int = 0) -> None:
+        """Let the winner go on until it has as many further epochs as any network, or ``epochs``.
+
+        Another winner than before would else be exported with less training than the former one.
+        """
+
+        def further(network: Network) -> int:
+            return sum(stage.epochs for stage in stages(self.place, network))
+
+        trained = so_far(self.place, self._picks(), self.place.plan)
+        lacking = max(epochs, *map(further, trained)) - further(self._winner())
+        if lacking > 0:
+            self._go_on(lacking)
 
     def _go_on(self, epochs: int) -> None:
         winner = self._winner()
@@ -270,6 +285,9 @@ class Run(Answers):
         self.place.threads(self.place.plan.threads)
         with timed(self.folder, "longer"), self.voice.bar("winner") as update:
             job.do(self.place, lambda done, total: update(done, total, f"{epochs} more epochs"))
+        self._forget_best()
+
+    def _forget_best(self) -> None:
         self.__dict__.pop("best", None)
 
     def _export(self) -> None:

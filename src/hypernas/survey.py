@@ -10,15 +10,16 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
 from hypernas.candidate import Candidate, Candidates
+from hypernas.console import short
 from hypernas.curves import Budgets
 from hypernas.errors import ConfigError
 from hypernas.randomness import rng
-from hypernas.results import Limits, Struct
+from hypernas.results import Limits, Scored, Struct
 
 LEAST_DRAWS = 100
 MOST_CHANGES = 1000
@@ -110,6 +111,19 @@ class Survey(Struct, frozen=True, dict=True):
             if size > most:
                 found.append(f"{name} {size} is more than any drawn to fit on ({most})")
         return found
+
+    def larger(self, several: Iterable[Scored]) -> str:
+        """Say in words how many of several are larger than any drawn; empty where none is."""
+        most = {name: max(getattr(a, name) for a in self.drawn) for name in ("params", "macs")}
+        count = sum(any(getattr(one, name) > most[name] for name in most) for one in several)
+        if not count:
+            return ""
+        which = "1 network here is" if count == 1 else f"{count} networks here are"
+        return (
+            f"{which} larger than any that the hypernetwork was trained on (at most "
+            f"{short(most['params'])} params and {short(most['macs'])} MACs), and scores of such "
+            "may be far off"
+        )
 
 
 def surveyed(candidate: Candidate) -> Surveyed:

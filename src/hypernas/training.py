@@ -69,6 +69,8 @@ class Trained(Struct, frozen=True):
     """CPU seconds"""
     by_epoch: list[float] = []
     """accuracy after each epoch, where asked for"""
+    loss_by_epoch: list[float] = []
+    """loss after each epoch, where asked for"""
 
 
 class Trainer:
@@ -120,6 +122,7 @@ class Trainer:
             loss=reached.loss,
             seconds=self.seconds,
             by_epoch=[each.accuracy for each in self.measured or []],
+            loss_by_epoch=[each.loss for each in self.measured or []],
         )
 
     def train(self, steps: int) -> None:

@@ -36,7 +36,7 @@ from hypernas.outcome import described
 from hypernas.randomness import rng
 from hypernas.results import Contrast, Rebuilt, Struct, Transfer
 from hypernas.searching import random_feasible
-from hypernas.trust import contrast, interval_of_mean, with_interval
+from hypernas.verdict import contrast, interval_of_mean, with_interval
 from hypernas.workplace import Workplace
 
 

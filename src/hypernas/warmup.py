@@ -17,7 +17,7 @@ from hypernas.pruning import expected_epochs
 from hypernas.randomness import rng
 from hypernas.scoring import BLOCK
 from hypernas.signals import Signal
-from hypernas.training import Trainer
+from hypernas.training import Trainer, measure
 from hypernas.workplace import Workplace
 
 FIT_STEPS = 12
@@ -114,11 +114,15 @@ def step_cost(
 
 @torch.random.fork_rng(devices=[])
 def _epoch(place: Workplace, candidate: Candidate) -> float:
-    """Estimate the seconds of one epoch of real training, with its share of measuring."""
+    """Estimate the seconds of an epoch of real training, and of measuring where it ends each."""
     module = build_network(place.space, candidate.choices, place.signature, seed=0)
     trainer = Trainer(
         module, place.train_batches, place.task, place.recipe(1), place.folder, seed=0
     )
     optimiser = trainer.optimiser()
     step = clock(lambda _: trainer.advance(optimiser), range(TRAIN_STEPS))
-    return step * place.train_batches.batches_per_epoch
+    validation, task = place.validation_batches, place.task
+    measuring = 0.0
+    if place.config.goes_by_parts:
+        measuring = clock(lambda _: measure(module, validation, task), range(1))
+    return step * place.train_batches.batches_per_epoch + measuring

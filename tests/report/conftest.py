@@ -13,8 +13,8 @@ from hypernas.candidate import Candidate, Candidates
 from hypernas.results import Final, Limits, Network, Result, Scored, Search, Source, Training
 from hypernas.spaces import find
 from hypernas.tasks import Signature
-from hypernas.trust import verdict
 from hypernas.uncertainty import told_apart
+from hypernas.verdict import verdict
 
 
 @dataclass(frozen=True)

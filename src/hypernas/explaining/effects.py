@@ -71,7 +71,7 @@ def effect(scores: np.ndarray, having: np.ndarray, strata: np.ndarray) -> Effect
     if abs(delta) > 1 - 1e-9:  # no pair goes the other way, so nothing is known of the spread
         edge = 1 - 6 / few  # the rule of three: up to 3 in n may, when none was seen
         low, high = (edge, 1.0) if delta > 0 else (-1.0, -edge)
-        return Effect(delta=delta, low=low, high=high, p=float(p if edge > 0 else 1.0))
+        return Effect(delta=delta, low=low, high=high, p=float(p))
     scale = error / (1 - delta**2)  # of Fisher's z
     half = stats.t.ppf(0.975, few - 1) * scale
     low, high = np.tanh(np.arctanh(delta) + np.array([-half, half]))

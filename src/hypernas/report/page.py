@@ -21,7 +21,7 @@ from hypernas.report import charts, exits, formats
 from hypernas.report.drawing import draw
 from hypernas.report.mean_cell import draw_mean
 from hypernas.results import Network, Result, Scored, Verdict
-from hypernas.trust import points
+from hypernas.verdict import points
 
 SOURCES = ("search", "random pick", "biggest that fits")
 """what the page calls the finalists, the random picks and the biggest"""

@@ -6,12 +6,14 @@ import msgspec
 import pytest
 
 from hypernas import finalists
+from hypernas.best import stages
 from hypernas.choices import identity
 from hypernas.errors import ConfigError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, promoted, sampled
 from hypernas.jobs import Train, ZeroCost
 from hypernas.proxies import PROXIES, Timed, common
+from hypernas.results import Training
 from hypernas.runs import Run
 
 
@@ -44,6 +46,28 @@ def test_trust_trains_a_sample(own_run: Run, trained: list[Train]) -> None:
     again = own_run.trust(train=8)
     assert trained == []
     assert again == found, "fewer take nothing away"
+
+
+def test_another_winner_goes_on_as_long_as_the_former(own_run: Run) -> None:
+    """Else the exported network would be one of less training."""
+    before = own_run.best
+    assert before.final.epochs == 2 or "did not improve" in before.final.text
+    own_run.go_on(epochs=2)
+    result, worse = own_run.result, []
+    for path in own_run.folder.glob("networks/*/seed-*-epochs-1/result.json"):
+        if path.parts[-3] == identity(result.best.choices):
+            training = read_json(path, Training)
+            write_json(path, msgspec.structs.replace(training, val_accuracy=0.0))
+            worse.append(path)
+    assert worse
+    own_run.trust(train=8)
+    after = own_run.result
+    assert after.best.choices != result.best.choices
+    assert own_run.best.choices == after.best.choices, "not the one that was best before"
+    (stage,) = stages(own_run.place, after.best)
+    assert stage.epochs == 1 + 2, "as planned, and as was asked for"
+    exported = read_json(own_run.folder / "best/architecture.json")
+    assert exported["choices"] == after.best.choices
 
 
 def test_rivals_are_computed_once(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,243 @@
+"""The verdict says no more than the networks, seeds and test images allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from hypernas.results import Network, Training, Verdict
+from hypernas.verdict import points, verdict
+
+
+def network(name: int | str, val: list[float], test: Sequence[float | None]) -> Network:
+    """Return a network with these accuracies, one of each a seed."""
+    known = [accuracy for accuracy in test if accuracy is not None]
+    return Network(
+        choices={"name": name},
+        params=1,
+        macs=1,
+        score=-1.0,
+        interval=(-1.1, -0.9),
+        score_accuracy=0.5,
+        val_accuracy=float(np.mean(val)),
+        test_accuracy=float(np.mean(known)) if known else None,
+        seeds=[
+            Training(
+                seed=seed, epochs=1, val_accuracy=v, val_loss=0.1, test_accuracy=t, seconds=1.0
+            )
+            for seed, (v, t) in enumerate(zip(val, test, strict=True))
+        ],
+        source="search",
+    )
+
+
+def group(
+    mean: float, *, k: int = 5, seeds: int = 3, spread: float = 0.003, first: int = 0
+) -> list[Network]:
+    """Return k networks around ``mean``; equal arguments give equal networks."""
+    rng = np.random.default_rng(first)
+    found = []
+    for name in range(first, first + k):
+        level = mean + spread * rng.standard_normal()
+        val, test = level + 0.001 * rng.standard_normal((2, seeds))
+        found.append(network(name, [float(v) for v in val], [float(t) for t in test]))
+    return found
+
+
+def big(mean: float, seeds: int = 3) -> Network:
+    """Return the biggest network."""
+    return group(mean, k=1, seeds=seeds, spread=0.0, first=900)[0]
+
+
+def differences(found: Verdict) -> list[tuple[float, float, float]]:
+    """Return all three differences."""
+    three = (found.random_difference, found.best_difference, found.biggest_difference)
+    return [difference for difference in three if difference is not None]
+
+
+def test_clearly_better_search_is_a_yes():
+    found = verdict(group(0.95), group(0.90, first=50), big(0.92), test_examples=10_000)
+    assert (found.beats_random, found.beats_biggest) == ("yes", "yes")
+    beaten = "Search beat random picks on the test split of 10,000 examples: +5."
+    assert found.text.startswith(beaten)
+    assert "the best searched network beat the biggest that fits: +" in found.text
+    assert found.text.count(".") == found.text.count(".", 0, -1) + 1  # one sentence
+    assert ". " not in found.text
+
+
+def test_clearly_worse_search_is_a_no():
+    found = verdict(group(0.90), group(0.95, first=50), big(0.94), test_examples=10_000)
+    assert (found.beats_random, found.beats_biggest) == ("no", "no")
+    assert "Search did worse than random picks" in found.text
+    assert "the biggest network that fits did better" in found.text
+
+
+def test_equal_groups_are_not_told_apart():
+    found = verdict(group(0.9), group(0.9, first=50), big(0.9), test_examples=10_000)
+    assert (found.beats_random, found.beats_biggest) == ("not shown", "not shown")
+    assert "No difference between search and random picks was shown" in found.text
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_digits_are_too_few_for_a_verdict(seeds: int):
+    """270 test images, three networks a group, accuracies as the tiny run gives them."""
+    searched = [
+        network(0, [0.974, 0.978, 0.97][:seeds], [0.970, 0.981, 0.967][:seeds]),
+        network(1, [0.970, 0.967, 0.974][:seeds], [0.967, 0.963, 0.974][:seeds]),
+        network(2, [0.981, 0.974, 0.978][:seeds], [0.978, 0.970, 0.981][:seeds]),
+    ]
+    drawn = [
+        network(3, [0.959, 0.963, 0.956][:seeds], [0.956, 0.952, 0.963][:seeds]),
+        network(4, [0.967, 0.970, 0.963][:seeds], [0.963, 0.967, 0.956][:seeds]),
+        network(5, [0.952, 0.959, 0.956][:seeds], [0.952, 0.956, 0.948][:seeds]),
+    ]
+    largest = network(6, [0.970, 0.974, 0.967][:seeds], [0.963, 0.970, 0.967][:seeds])
+    found = verdict(searched, drawn, largest, test_examples=270)
+    assert (found.beats_random, found.beats_biggest) == ("not shown", "not shown")
+
+
+def test_same_networks_same_verdict():
+    arguments = group(0.91), group(0.9, first=50), big(0.9)
+    first, second = (verdict(*arguments, test_examples=1000) for _ in range(2))
+    assert first == second
+
+
+def test_trading_places_turns_the_signs():
+    one, other = group(0.91), group(0.9, first=50)
+    there = verdict(one, other, big(0.9), test_examples=2000)
+    back = verdict(other, one, big(0.9), test_examples=2000)
+    for a, b in zip(differences(there)[:2], differences(back)[:2], strict=True):
+        point, low, high = b
+        assert a == pytest.approx((-point, -high, -low), abs=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=3), min_size=4, max_size=7),
+    st.integers(1, 2),
+    st.integers(1, 20_000),
+)
+def test_interval_holds_the_point(tests: list[list[float]], searched: int, examples: int):
+    """Whatever the accuracies, also with seeds missing here and there, and all right or wrong."""
+    networks = [network(i, list(reversed(test)), list(test)) for i, test in enumerate(tests)]
+    found = verdict(
+        networks[:searched], networks[searched:-1], networks[-1], test_examples=examples
+    )
+    for point, low, high in differences(found):
+        assert low <= point <= high
+        assert high > low
+
+
+def test_fewer_test_images_widen_the_interval():
+    wide, narrow = (
+        differences(verdict(group(0.91), group(0.9, first=50), big(0.9), test_examples=n))
+        for n in (200, 20_000)
+    )
+    for (_, low, high), (_, lower, higher) in zip(wide, narrow, strict=True):
+        assert high - low > 1.5 * (higher - lower)
+
+
+def test_a_measure_that_is_no_share_brings_its_own_deviation():
+    """The size of the split then says nothing: what resampled examples gave counts instead."""
+
+    def measured(found: Network, deviation: float) -> Network:
+        seeds = [replace(training, test_deviation=deviation) for training in found.seeds]
+        return replace(found, seeds=seeds)
+
+    wide, narrow = (
+        differences(
+            verdict(
+                [measured(n, deviation) for n in group(0.91)],
+                [measured(n, deviation) for n in group(0.9, first=50)],
+                measured(big(0.9), deviation),
+                test_examples=20,
+            )
+        )
+        for deviation in (0.02, 0.0)
+    )
+    for (_, low, high), (_, lower, higher) in zip(wide, narrow, strict=True):
+        assert high - low > 1.5 * (higher - lower)
+    plain = differences(verdict(group(0.91), group(0.9, first=50), big(0.9), test_examples=20))
+    for (_, low, high), (_, lower, higher) in zip(plain, wide, strict=True):
+        assert high - low > 1.5 * (higher - lower)  # a binomial of 20 is wider than either
+
+
+def test_fewer_networks_widen_the_interval():
+    few, many = (
+        verdict(
+            group(0.91, k=k, spread=0.01),
+            group(0.9, k=k, spread=0.01, first=50),
+            big(0.9),
+            test_examples=10**6,
+        ).random_difference
+        for k in (3, 30)
+    )
+    assert few is not None
+    assert many is not None
+    assert few[2] - few[1] > 3 * (many[2] - many[1])
+
+
+def test_single_seed_is_said_and_proves_nothing_against_the_biggest():
+    found = verdict(
+        group(0.95, seeds=1), group(0.9, seeds=1, first=50), big(0.8, 1), test_examples=10_000
+    )
+    assert (found.beats_random, found.beats_biggest) == ("yes", "not shown")
+    assert found.text.endswith(", with one seed, whose luck was not measured.")
+
+
+def test_single_network_proves_nothing_against_random():
+    found = verdict(group(0.99, k=1), group(0.8, k=1, first=50), big(0.8), test_examples=10_000)
+    assert found.beats_random == "not shown"
+    assert "with one network a group" in found.text
+
+
+def test_pick_that_is_the_biggest_is_not_compared_with_itself():
+    searched = group(0.95)
+    largest = max(searched, key=lambda n: n.val_accuracy)
+    found = verdict(searched, group(0.9, first=50), largest, test_examples=10_000)
+    assert found.beats_biggest == "not shown"
+    assert "the biggest network that fits was itself the best of the searched" in found.text
+
+
+def test_comparisons_that_contradict_show_nothing():
+    """A best far above, a mean below: neither may win alone."""
+    searched = [network(i, [0.7] * 3, [0.7] * 3) for i in range(7)]
+    searched += [network(7 + i, [0.99] * 3, [0.99] * 3) for i in range(5)]
+    drawn = group(0.93, k=12, first=50)
+    found = verdict(searched, drawn, big(0.9), test_examples=100_000)
+    assert found.best_difference is not None
+    assert found.best_difference[1] > 0
+    assert found.random_difference is not None
+    assert found.random_difference[0] < 0
+    assert found.beats_random == "not shown"
+
+
+def test_interval_of_the_mean_is_calibrated():
+    """Of 95 % intervals around no difference, about 95 % hold it."""
+    rng = np.random.default_rng(1)
+    misses = 0
+    for _ in range(60):
+        pair = []
+        for _ in range(2):
+            levels = rng.normal(0.9, 0.01, size=(5, 1)) + rng.normal(0, 0.003, size=(5, 3))
+            pair.append([network(i, list(row), list(row)) for i, row in enumerate(levels)])
+        found = verdict(*pair, big(0.9), test_examples=10**7)
+        assert found.random_difference is not None
+        misses += not found.random_difference[1] <= 0 <= found.random_difference[2]
+    assert misses <= 8  # binomial(60, 0.05): 9 or more once in 500
+
+
+def test_missing_test_accuracy_is_our_bug():
+    with pytest.raises(ValueError, match="no test accuracy"):
+        verdict([network(0, [0.9], [None])], group(0.9), big(0.9), test_examples=10)
+    with pytest.raises(ValueError, match="each group needs a network"):
+        verdict([], group(0.9), big(0.9), test_examples=10)
+
+
+def test_points_have_a_true_minus():
+    assert [points(x) for x in (0.0123, -0.0123, 0.0)] == ["+1.2", "−1.2", "0.0"]
