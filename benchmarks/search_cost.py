@@ -4,13 +4,14 @@
         [--work runs/ranking]
 
 A table of ground truth stands for a space: what a search trains is looked up, epoch by epoch, and
-paid for in CPU seconds of this machine. A search has found what was sought when the network that it
-would return, the best by validation accuracy of those trained to the end, is among the best 5 % of
-the table by the mean of two seeds on the test split; so all its networks must be trained twice. The
-cost of a hypernetwork holds its fit and the scores of all networks, for the ladder zero-cost ones
-too; ``without score`` is a ladder that has these alone. Nothing trains the biggest network first,
-as a run does under every strategy; what that is worth has a row of its own. Means over ``--fits``
-fits, or over ``--draws`` runs of what needs none.
+paid for in CPU seconds of this machine. A search has found what was sought when it has trained one
+of the best 5 % of the table to the end, by the mean of two seeds on the test split; so all its
+networks must be trained twice. That this one is the best of those that it trained it would know by
+further seeds, which cost every search the same. The cost of a hypernetwork holds its fit and the
+scores of all networks, for the ladder zero-cost ones too; ``without score`` is a ladder that has
+these alone. Nothing trains the biggest network first, as a run does under every strategy; what that
+is worth has a row of its own. Means over ``--fits`` fits, or over ``--draws`` runs of what needs
+none.
 
 The break-even is what all this comes to where the final training is longer: trainings cost more in
 proportion, fits and scores do not, and networks are taken to keep their order.
@@ -57,8 +58,8 @@ LONG = 50
 GOALS = {"random search": 2.0, "Hyperband": 1.3}
 """how many times cheaper the ladder is to be"""
 
-Search = Iterator[tuple[float, int]]
-"""yields the CPU seconds of training so far, and the network that would be returned"""
+Search = Iterator[tuple[float, int | None]]
+"""yields the CPU seconds of training so far, and a network that is trained to the end by then"""
 
 
 @dataclass(frozen=True)
@@ -143,15 +144,15 @@ def _over_fits(known: Known, searches: Sequence[Search], fit: float, each: float
 
 
 def until(known: Known, search: Search) -> tuple[float, bool]:
-    """Return what a search had spent when it first would have returned one of the best.
+    """Return what a search had spent when it had trained one of the best, and whether it ever did.
 
-    And whether it did: of all networks the best on the validation split may be none of these.
+    A race may stop them all.
     """
     known.require_twice()
     sought = set(np.argsort(-known.of_two)[: max(1, round(TOP * len(known.truths)))].tolist())
     spent = 0.0
-    for spent, best in search:
-        if best in sought:
+    for spent, number in search:
+        if number in sought:
             return spent, True
     return spent, False
 
@@ -159,14 +160,12 @@ def until(known: Known, search: Search) -> tuple[float, bool]:
 # -- searches -------------------------------------------------------------------------------------
 
 
-def trained(known: Known, order: Iterable[int], spent: float = 0.0) -> Search:
+def trained(known: Known, order: Iterable[int]) -> Search:
     """Train networks to the end, one after the other."""
-    best, reached = -1, -1.0
+    spent = 0.0
     for number in order:
         spent += known.seconds[number]
-        if known.by_epoch[number, -1] > reached:
-            best, reached = number, known.by_epoch[number, -1]
-        yield spent, best
+        yield spent, number
 
 
 def random_search(known: Known, seed: int) -> Search:
@@ -184,7 +183,7 @@ def race(known: Known, seed: int, pruner: Pruner) -> Search:
     """Stop the bad ones of networks in a random order, ROUNDS times over."""
     epochs, count = known.recipe.epochs, len(known.truths)
     racing, paid = Race(pruner, epochs), np.zeros(count, dtype=int)
-    best, reached, spent = -1, -1.0, 0.0
+    spent = 0.0
     generator = rng(seed, pruner)
     for _ in range(ROUNDS):
         for number in generator.sample(range(count), count):
@@ -192,9 +191,7 @@ def race(known: Known, seed: int, pruner: Pruner) -> Search:
             more = max(0, part.epochs - paid[number])
             paid[number] += more
             spent += known.seconds[number] * more / epochs
-            if part.epochs == epochs and part.accuracy > reached:
-                best, reached = number, part.accuracy
-            yield spent, best
+            yield spent, number if part.epochs == epochs else None
 
 
 def by_sampler(known: Known, seed: int, sampler: Sampler) -> Search:
@@ -232,19 +229,15 @@ def _apart(one: Architecture, other: Architecture) -> int:
 
 def by_ladder(known: Known, those: Sequence[Entry], seed: int) -> Search:
     """Let the networks of a table climb; then they are trained in the order of what it expects."""
-    source = Replay(known)
-
-    def so_far() -> tuple[float, int]:
-        done = np.flatnonzero(source.done >= 1)
-        return source.spent, int(done[known.by_epoch[done, -1].argmax()])
-
+    source, before = Replay(known), np.zeros(len(those), dtype=bool)
     for standing in climb(those, WIDTHS, source, seed=seed):
-        last = standing
-        yield so_far()
+        last, done = standing, source.done >= 1
+        yield from ((source.spent, int(number)) for number in np.flatnonzero(done & ~before))
+        before = done
     for number in np.argsort(-last.expected).tolist():
         if source.done[number] < 1:
             source.train({number: 1})
-            yield so_far()
+            yield source.spent, number
 
 
 # -- rows -----------------------------------------------------------------------------------------
