@@ -29,12 +29,12 @@ import numpy as np
 import torch
 from common import Row, write
 from known import Floats, Known
-from ways import Replay, Settings, entries, fitted, free_each, unscored
+from ways import Replay, Settings, entries, fitted, free_each, unscored, widths
 
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
 from hypernas.jobs import Part
-from hypernas.ladder import Entry, Widths, climb
+from hypernas.ladder import Entry, climb
 from hypernas.pruning import Race
 from hypernas.randomness import rng
 from hypernas.results import Limits, Scored
@@ -42,8 +42,6 @@ from hypernas.samplers import Asked, Evolution, Reinforce, Sampler
 
 TOP = 0.05
 """share of the networks that are sought"""
-WIDTHS = Widths(rungs={"part": 10}, full=6, finalists=1)
-"""of the ladder"""
 UNCHOSEN = 5
 """random networks that a run trains for its verdict, and from which its ladder learns"""
 LEARNERS = {
@@ -230,7 +228,7 @@ def _apart(one: Architecture, other: Architecture) -> int:
 def by_ladder(known: Known, those: Sequence[Entry], seed: int) -> Search:
     """Let the networks of a table climb; then they are trained in the order of what it expects."""
     source, before = Replay(known), np.zeros(len(those), dtype=bool)
-    for standing in climb(those, WIDTHS, source, seed=seed):
+    for standing in climb(those, widths(known, 10), source, seed=seed):
         last, done = standing, source.done >= 1
         yield from ((source.spent, int(number)) for number in np.flatnonzero(done & ~before))
         before = done

@@ -309,13 +309,19 @@ class Replay:
             self.done[number] = max(share, self.done[number])
 
 
-def ladder(known: Known, score: Way, settings: Settings, widths: Widths) -> Way:
+def widths(known: Known, full: int) -> Widths:
+    """Return how many networks of a table climb, one at a time."""
+    rungs: dict[Rung, int] = {"part": full} if known.recipe.epochs >= climbing.LONG else {}
+    return Widths(rungs=rungs, full=full, finalists=1, at_once=1)
+
+
+def ladder(known: Known, score: Way, settings: Settings) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
     rows, wide, spent, used = [], [], [], []
     for fit, seed in enumerate(settings.seeds):
         source = Replay(known)
         those = entries(known, score, settings, fit, CALIBRATION // 2)
-        *_, last = climb(those, widths, source, seed=seed)
+        *_, last = climb(those, widths(known, CALIBRATION // 2), source, seed=seed)
         rows.append(last.expected)
         wide.append(last.deviations)
         used.append(source.done >= 1)
@@ -349,8 +355,7 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     yield "ridge on choices", lambda: ridge(known, settings)
     yield "calibrated score", lambda: calibrated(known, fitted(known, score, settings), settings)
     yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
-    widths = Widths(rungs={"part": 10}, full=5, finalists=1)
-    yield "ladder", lambda: ladder(known, fitted(known, score, settings), settings, widths)
+    yield "ladder", lambda: ladder(known, fitted(known, score, settings), settings)
     third = climbing.part(known.recipe.epochs)
     for epochs in sorted({1, ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"

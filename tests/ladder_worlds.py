@@ -15,8 +15,8 @@ import numpy as np
 from hypernas import posterior
 from hypernas.ladder import REGRET, Entry, Rung, Widths, climb
 
-PROXIES = (0.4, 0.4, 0.2, 0.0, 0.0)
-"""correlations of zero-cost scores with the mean accuracy"""
+PROXIES = {"synflow": 0.4, "naswot": 0.4, "jacob-cov": 0.2, "grad-norm": 0.0, "snip": 0.0}
+"""correlations of zero-cost scores with the mean accuracy; that of sizes is 0.4"""
 RUNGS = ("score", "warm", "part")
 WIDTHS = Widths(rungs={"warm": 30, "part": 10}, full=10, finalists=5, seeds=3)
 
@@ -30,6 +30,7 @@ class World:
         unchosen: networks that are trained in any case, a third of them with three seeds.
         correlations: of score, warm and part with the mean accuracy.
         luck: deviation of a seed, in deviations of the mean accuracy.
+        usual: how much of their usual correlations zero-cost scores and sizes have.
 
     Attributes:
         mean: accuracy of each network over all seeds.
@@ -45,6 +46,7 @@ class World:
         unchosen: int = 9,
         correlations: tuple[float, float, float] = (0.5, 0.7, 0.9),
         luck: float = 0.6,
+        usual: float = 1.0,
     ) -> None:
         rng = np.random.default_rng(seed)
         count = candidates + unchosen
@@ -53,8 +55,8 @@ class World:
         def like(correlation: float) -> np.ndarray:
             return correlation * good + np.sqrt(1 - correlation**2) * rng.normal(size=count)
 
-        size = np.exp(10 + 0.5 * like(0.4))
-        proxies = {f"proxy{n}": like(worth) for n, worth in enumerate(PROXIES)}
+        size = np.exp(10 + 0.5 * like(0.4 * usual))
+        proxies = {name: like(usual * worth) for name, worth in PROXIES.items()}
         self.mean = 0.85 + 0.012 * good
         self.signals = np.stack([like(correlation) for correlation in correlations])
         self.accuracies = self.mean[:, None] + 0.012 * luck * rng.normal(size=(count, 3))
@@ -86,11 +88,13 @@ class World:
         return {number: list(self.accuracies[number][:count]) for number, count in seeds.items()}
 
 
-def promises(worlds: int, correlations: tuple[float, float, float], luck: float) -> str:
+def promises(
+    worlds: int, correlations: tuple[float, float, float], luck: float, usual: float = 1.0
+) -> str:
     """Return in words what was promised after each step of so many ladders, and what came true."""
     told, true, regrets, arrived = [], [], [], []
     for seed in range(worlds):
-        world = World(seed, correlations=correlations, luck=luck)
+        world = World(seed, correlations=correlations, luck=luck, usual=usual)
         for standing in climb(world.entries, WIDTHS, world, seed=seed):
             told.append(standing.certainty)
             true.append(world.mean.max() - world.mean[standing.best] < REGRET)
@@ -103,14 +107,16 @@ def promises(worlds: int, correlations: tuple[float, float, float], luck: float)
         if (there := (said >= low) & (said < high)).any()
     ]
     return (
-        f"correlations {correlations}, luck {luck}: told {said.mean():.2f}, came true "
-        f"{came.mean():.2f} ({'; '.join(parts)}); {np.mean(arrived):.1f} arrive, "
+        f"correlations {correlations}, luck {luck}, usual {usual:g}: told {said.mean():.2f}, came "
+        f"true {came.mean():.2f} ({'; '.join(parts)}); {np.mean(arrived):.1f} arrive, "
         f"regret {100 * np.mean(regrets):.2f} points"
     )
 
 
 if __name__ == "__main__":
     posterior.DRAWS = 500
+    count = int((sys.argv[1:] or ["40"])[0])
     for luck in (0.3, 0.8):
         for correlations in ((0.5, 0.7, 0.9), (0.3, 0.5, 0.75), (0.1, 0.3, 0.6)):
-            print(promises(int((sys.argv[1:] or ["40"])[0]), correlations, luck), flush=True)
+            print(promises(count, correlations, luck), flush=True)
+    print(promises(count, (0.3, 0.5, 0.75), 0.8, usual=-0.5), flush=True)

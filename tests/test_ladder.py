@@ -40,15 +40,15 @@ def test_fewer_climb_on_each_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(world.climbed["part"]) <= set(world.climbed["warm"])
     assert set(world.trained) == unchosen | set(last.arrived)
     assert len(last.arrived) == WIDTHS.full
-    assert [world.trained[number] for number in last.arrived[:3]] == [3, 3, 3]
+    often = sorted((world.trained[number] for number in last.arrived), reverse=True)
+    assert often == [3] * 3 + [1] * (WIDTHS.full - 3)
     assert sorted(last.rungs, reverse=True)[: len(world.trained)] == [4] * len(world.trained)
 
 
 def test_there_is_an_answer_from_the_first_training_on() -> None:
     world = World(1)
     standings = climbed(world)
-    first = int(np.argmax([one.score if one.candidate else -9 for one in world.entries]))
-    assert standings[0].arrived == [first]
+    assert standings[0].arrived == [ladder.first_of(world.entries)]
     for standing in standings:
         assert standing.best in world.trained
         assert standing.expected[standing.best] == max(
@@ -75,7 +75,7 @@ def test_it_ends_better_than_the_top_by_score() -> None:
 def test_it_stops_when_nothing_better_is_likely(
     regret: float, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first by score, then two at once; all where nothing is ever sure."""
+    """The most promising, then two at once; all where nothing is ever sure."""
     monkeypatch.setattr(ladder, "REGRET", regret)
     *_, last = climbed(World(0))
     assert len(last.arrived) == count
@@ -90,11 +90,40 @@ def test_rungs_are_left_out_and_nothing_need_be_trained_in_any_case() -> None:
         assert 2 <= len(last.arrived) <= 6
         assert last.ended
     *_, last = climbed(world, replace(WIDTHS, rungs={}, full=3))
-    first = max(range(len(world.entries)), key=lambda number: world.entries[number].score)
-    assert first in last.arrived, "the best by score stays on the highest rung"
+    assert ladder.first_of(world.entries) in last.arrived, "the first stays on the highest rung"
     few = World(0, candidates=3, unchosen=2)
     *_, last = climbed(few)
     assert len(last.arrived) <= 3
+
+
+def test_before_anything_is_trained_score_size_and_zero_cost_scores_promise() -> None:
+    world = World(0)
+    plain = replace(
+        world.entries[0], score=0.0, proxies=dict.fromkeys(world.entries[0].proxies, 0.0)
+    )
+    several = [
+        plain,
+        replace(plain, score=1.0, candidate=False),
+        replace(plain, score=0.5),
+        replace(plain, score=0.5, params=2 * plain.params, macs=2 * plain.macs),
+    ]
+    assert ladder.first_of(several) == 3
+    assert ladder.first_of([*several, replace(plain, score=2.0)]) == 4
+
+
+def test_a_candidate_that_disappoints_midway_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates begin their training one after the other, not all before one has ended it."""
+    never_sure(monkeypatch)
+    left, trained = [], []
+    for seed in range(6):
+        world = World(seed, correlations=(0.3, 0.4, 0.99))
+        *_, last = climbed(world, replace(WIDTHS, full=5, at_once=1))
+        began = set(world.climbed["part"]) & set(world.climbed["warm"][-23:])
+        assert len(began) <= WIDTHS.rungs["part"]
+        left += [world.mean[number] for number in began - set(last.arrived)]
+        trained += [world.mean[number] for number in last.arrived]
+    assert len(left) > 3, "some had the first part alone"
+    assert np.mean(left) < np.mean(trained)
 
 
 def test_signals_that_the_next_rung_contradicts_are_not_followed() -> None:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from ladder_worlds import World
 
-from hypernas.posterior import Climber, Floats, Posterior, Prior, _tamed, described, link
+from hypernas.posterior import (
+    Climber,
+    Features,
+    Floats,
+    Posterior,
+    Prior,
+    _tamed,
+    described,
+    link,
+)
 from hypernas.scoring import WORST
 
 PRIORS = [Prior()] * 3
@@ -15,6 +24,11 @@ PRIORS = [Prior()] * 3
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hypernas.posterior.DRAWS", 500)
+
+
+def nothing(count: int) -> Features:
+    """Return what is known of candidates of which nothing is."""
+    return Features(np.zeros((count, 0)), np.zeros(0))
 
 
 class Ladder:
@@ -26,7 +40,7 @@ class Ladder:
         self.height = np.ones(count, dtype=int)
         self.height[-15:] = 4  # nothing chose them
         sizes = [(one.params, one.macs) for one in self.world.entries]
-        self.fixed = described([one.choices for one in self.world.entries], sizes, {})
+        self.features = described([one.choices for one in self.world.entries], sizes, {})
 
     @property
     def posterior(self) -> Posterior:
@@ -37,7 +51,7 @@ class Ladder:
             )
             for number, height in enumerate(self.height)
         ]
-        return Posterior(climbers, PRIORS, self.fixed, seed=0)
+        return Posterior(climbers, PRIORS, self.features, seed=0)
 
     def _accuracies(self, number: int) -> list[float]:
         return list(self.world.accuracies[number][: self.world.entries[number].seeds or 1])
@@ -79,7 +93,7 @@ def test_the_best_of_many_that_were_trained_once_is_not_as_good_as_it_looked() -
             for mean in own
         ]
         climbers[0] = Climber(signals=[0.0], accuracies=[0.85] * seeds)
-        return Posterior(climbers, [Prior()], np.zeros((30, 0)), seed=0)
+        return Posterior(climbers, [Prior()], nothing(30), seed=0)
 
     once, often = believed(1), believed(8)
     assert once.means[0] < 0.843
@@ -89,20 +103,22 @@ def test_the_best_of_many_that_were_trained_once_is_not_as_good_as_it_looked() -
 
 def test_before_anybody_is_trained_the_highest_rung_is_foretold() -> None:
     climbers = [Climber(signals=[float(n)] + [2.0 * n] * (n % 2)) for n in range(40)]
-    found = Posterior(climbers, PRIORS, np.zeros((40, 0)), seed=0)
+    found = Posterior(climbers, PRIORS, nothing(40), seed=0)
     np.testing.assert_allclose(found.means[1::2], 2.0 * np.arange(1, 40, 2))
     np.testing.assert_allclose(found.means[0::2], 2.0 * np.arange(0, 40, 2), atol=6)
 
 
 def test_the_prior_speaks_where_little_is_known() -> None:
     """A line through two points is no certainty, and one point is no error."""
-    below, fixed = np.array([[1.0], [2.0]]), np.array([[0.0], [0.5]])
+    below = np.array([[1.0], [2.0]])
+    features = Features(np.array([[0.0], [0.5]]), np.zeros(1))
     rng = np.random.default_rng(0)
 
     def fitted(count: int) -> tuple[Floats, Floats]:
         targets, weights = np.array([0.5, 0.7])[:count], np.ones(count)
-        found = link(below[:count], fixed[:count], targets, weights, Prior(), 0.1)
-        return found.lines([np.broadcast_to(below[:, 0], (2000, 2))], fixed, rng)
+        some = features.of(np.arange(2) < count)
+        found = link(below[:count], some, targets, weights, Prior(), 0.1)
+        return found.lines([np.broadcast_to(below[:, 0], (2000, 2))], features, rng)
 
     lines, noise = fitted(2)
     assert (lines.std(0) > 0.02).all()
@@ -112,9 +128,10 @@ def test_the_prior_speaks_where_little_is_known() -> None:
 
 def test_many_candidates_overrule_the_prior() -> None:
     rng = np.random.default_rng(0)
-    below, fixed = rng.normal(size=(400, 1)), 0.3 * rng.normal(size=(400, 2))
-    targets = -0.5 * below[:, 0] + fixed[:, 0] + 0.1 * rng.normal(size=400)
-    found = link(below, fixed, targets, np.ones(400), Prior(), 1.0)
+    below, values = rng.normal(size=(400, 1)), 0.3 * rng.normal(size=(400, 2))
+    features = Features(values, np.array([0.5, 0.5]))
+    targets = -0.5 * below[:, 0] + values[:, 0] + 0.1 * rng.normal(size=400)
+    found = link(below, features, targets, np.ones(400), Prior(), 1.0)
     spread = below[:, 0].std()
     assert found.slopes[:3] == pytest.approx([-0.5 * spread, 1, 0], abs=0.1)
     assert found.squares / found.freedom == pytest.approx(0.02, abs=0.03)
@@ -129,21 +146,21 @@ def test_choices_say_nothing_until_they_are_seen_to() -> None:
     ]
     good = np.array([list(one.values()).count("a") for one in architectures])
     accuracy = 0.8 + 0.02 * good + 0.005 * rng.normal(size=200)
-    fixed = described(architectures, [(1, 1)] * 200, {})
+    features = described(architectures, [(1, 1)] * 200, {})
 
     def learned(trained: int) -> float:
         climbers = [
             Climber(signals=[0.0], accuracies=[accuracy[n]] if n < trained else [])
             for n in range(200)
         ]
-        means = Posterior(climbers, [Prior()], fixed, seed=0).means
+        means = Posterior(climbers, [Prior()], features, seed=0).means
         return float(np.corrcoef(means[100:], accuracy[100:])[0, 1])
 
     assert learned(60) > 0.9
     spread = Posterior(
         [Climber(signals=[0.0], accuracies=[0.8] if n < 1 else []) for n in range(200)],
         [Prior()],
-        fixed,
+        features,
         seed=0,
     ).means.std()
     assert spread < 0.001
@@ -154,25 +171,40 @@ def test_a_zero_cost_score_is_learned_from() -> None:
     value = rng.normal(size=100)
     accuracy = 0.8 + 0.01 * value
     value[0], accuracy[0] = -1e9, 0.8  # it overflowed
-    fixed = described([{}] * 100, [(1, 1)] * 100, {"naswot": value.tolist()})
+    features = described([{}] * 100, [(1, 1)] * 100, {"naswot": value.tolist()})
     climbers = [
         Climber(signals=[0.0], accuracies=[right] if n < 30 else [])
         for n, right in enumerate(accuracy)
     ]
-    means = Posterior(climbers, [Prior()], fixed, seed=0).means
+    means = Posterior(climbers, [Prior()], features, seed=0).means
     assert np.corrcoef(means[30:], accuracy[30:])[0, 1] > 0.99
     overflowed = described([{}] * 100, [(1, 1)] * 100, {"naswot": [-1e9, *[1.0] * 99]})
-    assert (overflowed == 0).all(), "one that overflowed among equals tells nothing"
+    assert (overflowed.values == 0).all(), "one that overflowed among equals tells nothing"
+
+
+def test_before_any_training_the_bigger_is_supposed_to_be_better() -> None:
+    """And what has more of the zero-cost scores that rank nearly everywhere; not of the others."""
+    values = {"naswot": [0.0, 0.0, 1.0, 0.0], "snip": [0.0, 0.0, 0.0, 1.0]}
+    features = described([{}] * 4, [(10, 10), (20, 20), (10, 10), (10, 10)], values)
+    climbers = [Climber(signals=[0.0], accuracies=[0.8] if n == 0 else []) for n in range(4)]
+    plain, bigger, richer, other = Posterior(climbers, [Prior()], features, seed=0).means
+    assert bigger > plain + 0.001
+    assert richer > plain + 0.001
+    assert other == pytest.approx(plain, abs=0.0015)
+    again = Prior(0.95, 0.1, features=False)
+    rescored = [Climber(signals=[0.0, 0.0] if n == 0 else [0.0]) for n in range(4)]
+    means = Posterior(rescored, [again, Prior()], features, seed=0).means
+    assert np.ptp(means) < 0.1, "a score on more images is the same score"
 
 
 def test_architectures_are_described_whatever_the_place() -> None:
     one, other = {"node0.op": "a", "node1.op": "b"}, {"node0.op": "b", "node1.op": "a"}
     third = {"node0.op": "a", "node1.op": "a", "reads": [1, 2]}
-    found = described([one, other, third], [(10, 100), (10, 100), (20, 300)], {})
+    found = described([one, other, third], [(10, 100), (10, 100), (20, 300)], {}).values
     np.testing.assert_allclose(found[0], found[1])
     assert not np.allclose(found[0], found[2])
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-12)
-    alike = described([one, one], [(10, 100), (10, 100)], {})
+    alike = described([one, one], [(10, 100), (10, 100)], {}).values
     assert alike.shape == (2, 2)  # what all have in common is no feature
     assert (alike == 0).all()
 
@@ -209,7 +241,7 @@ def test_a_signal_that_overflowed_hides_no_other() -> None:
             Climber(signals=[value], accuracies=[right] if n < 20 else [])
             for n, (value, right) in enumerate(zip(values, accuracy, strict=True))
         ]
-        means = Posterior(climbers, [Prior()], np.zeros((60, 0)), seed=0).means
+        means = Posterior(climbers, [Prior()], nothing(60), seed=0).means
         return float(np.corrcoef(means[21:], accuracy[21:])[0, 1])
 
     broken = score.copy()

@@ -21,13 +21,25 @@ from hypernas.console import Voice
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
 from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm
-from hypernas.ladder import REGRET, Believed, Entry, Known, Rung, Standing, Widths, climb
+from hypernas.ladder import (
+    REGRET,
+    Believed,
+    Entry,
+    Known,
+    Rung,
+    Standing,
+    Widths,
+    climb,
+    first_of,
+)
 from hypernas.outcome import in_words
 from hypernas.results import Scored
 from hypernas.searching import distinct, top
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
+LONG = 20
+"""epochs of a training whose first part says more of it than is known before (docs/log.md)"""
 SHOWN = 10
 """candidates that ``ladder.json`` tells of"""
 
@@ -82,8 +94,8 @@ class Trained:
 
 
 def part(epochs: int) -> int:
-    """Return how many epochs of a training the rung below it has."""
-    return max(1, epochs // THIRD)
+    """Return how many epochs of a training of at least LONG the rung below it has."""
+    return epochs // THIRD
 
 
 def widths(place: Workplace) -> Widths:
@@ -93,7 +105,7 @@ def widths(place: Workplace) -> Widths:
     rungs: dict[Rung, int] = {"warm": FEWER * most}
     if place.data.validation > place.config.score_images:
         rungs = {"rescore": FEWER**2 * most} | rungs
-    if part(plan.epochs) < plan.epochs:
+    if plan.epochs >= LONG:
         rungs["part"] = most
     return Widths(
         rungs=rungs,
@@ -121,7 +133,7 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     field = [one for one in field if canonical(one.choices) in names]
     others = baseline(place, scored, min(plan.finalists, len(field)), plan.sample)
     voice.say(
-        f"a ladder: the first by score and {len(others)} networks that nothing chose, then at most "
+        f"a ladder: one candidate and {len(others)} networks that nothing chose, then at most "
         f"{', '.join(f'{n} ({rung})' for rung, n in wide.rungs.items())} and {wide.full} in full; "
         f"recipe: {in_words(place.recipe(plan.epochs))}"
     )
@@ -130,7 +142,8 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
         proxies = zero_cost(pool, voice, [one.choices for one in [*field, *others]])
         entries = _entries(field, others, plan.seeds, proxies)
         source = Trained(place, pool, voice, entries)
-        picks = _kept(place, scored, _finalists(place, scored, source, [0]), others, ended=False)
+        first = _finalists(place, scored, source, [first_of(entries)])
+        picks = _kept(place, scored, first, others, ended=False)
         for standing in climb(entries, wide, source, seed=place.config.seed):
             finalists = _finalists(place, scored, source, standing.arrived)
             picks = _kept(place, scored, finalists, others, ended=standing.ended)

@@ -31,11 +31,13 @@ The rungs, in this order; all but the first and the last may be left out:
 4. ``part``: the accuracy after the first part of the full training;
 5. the full training, with one seed.
 
-Entries with ``seeds`` are trained in any case and measured on every rung, the candidate of the
-highest score with them: they are an answer at once, and those that nothing chose tell what each
-rung is worth (:mod:`hypernas.posterior`). Then the candidates of which most is expected climb,
-fewer on each rung. On the top they arrive a few at a time, until no entry is likely to be much
-better than the best, or ``full`` have arrived. The best ``finalists`` of them get all ``seeds``.
+Entries with ``seeds`` are trained in any case and measured on every rung, the most promising
+candidate with them: they are an answer at once, and those that nothing chose tell what each rung is
+worth (:mod:`hypernas.posterior`). Then the candidates of which most is expected climb, fewer on
+each rung, as far as ``warm``. From there on a few climb at a time, each time those of which most is
+expected by then, through the first part of the training and all of it, until no entry is likely to
+be much better than the best, or ``full`` have arrived. The best ``finalists`` of them get all
+``seeds``.
 """
 
 from __future__ import annotations
@@ -45,11 +47,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from hypernas.choices import Architecture
-from hypernas.posterior import Climber, Floats, Posterior, Prior, described
+from hypernas.posterior import (
+    Climber,
+    Features,
+    Floats,
+    Posterior,
+    Prior,
+    described,
+    promised,
+)
 from hypernas.results import Struct
 
 Rung = Literal["rescore", "warm", "part"]
-AGAIN = Prior(0.95, 0.1)
+AGAIN = Prior(0.95, 0.1, features=False)
 """what a score is worth for the same on more images; of other rungs little is known before"""
 LEAST = 2
 """candidates that arrive in any case"""
@@ -88,7 +98,8 @@ class Widths:
         full: most candidates that arrive on the top.
         finalists: how many of them get all seeds.
         seeds: trainings of a finalist.
-        at_once: candidates that arrive together, before it is asked again whether that is enough.
+        at_once: candidates that are trained together, before it is asked again of which most is
+            expected, and whether that is enough.
     """
 
     rungs: Mapping[Rung, int]
@@ -150,22 +161,30 @@ def climb(
         seed: of the posterior's draws.
     """
     ladder = _Ladder(entries, widths, source, seed)
-    left = sorted(ladder.candidates, key=lambda number: -entries[number].score)
-    first = left[0]
+    left, first = ladder.candidates, first_of(entries)
     ladder.begin(first)
     yield ladder.standing([first])
     for rung, count in widths.rungs.items():
-        left = [first, *ladder.best([number for number in left if number != first], count - 1)]
-        ladder.climb(rung, left)
-        yield ladder.standing(left)
-    while not ladder.enough(left):
-        waiting = [number for number in left if number not in ladder.accuracies]
-        room = widths.full - (len(left) - len(waiting))
-        ladder.train(dict.fromkeys(ladder.best(waiting, min(widths.at_once, room)), 1))
+        if rung != "part":
+            left = [first, *ladder.best([number for number in left if number != first], count - 1)]
+            ladder.climb(rung, left)
+            yield ladder.standing(left)
+    while not ladder.enough(left) and (some := ladder.next(left)):
+        if below := [number for number in some if not ladder.on_last(number)]:
+            ladder.climb("part", below)
+        else:
+            ladder.train(dict.fromkeys(some, 1))
         yield ladder.standing(left)
     finalists = ladder.standing(left).arrived[: widths.finalists]
     ladder.train({n: widths.seeds for n in finalists if len(ladder.accuracies[n]) < widths.seeds})
     yield ladder.standing(left, ended=True)
+
+
+def first_of(entries: Sequence[Entry]) -> int:
+    """Return the candidate that promises most before anything is trained."""
+    promise = promised([one.score for one in entries], _features(entries))
+    candidates = [number for number, one in enumerate(entries) if one.candidate]
+    return max(candidates, key=lambda number: promise[number])
 
 
 def believe(
@@ -187,12 +206,15 @@ def believe(
     """
     priors = [*(AGAIN if rung == "rescore" else Prior() for rung in rungs), Prior()]
     climbers = [Climber(signals[n], accuracies.get(n, ())) for n in range(len(entries))]
-    fixed = described(
+    return Posterior(climbers, priors, _features(entries), seed=seed)
+
+
+def _features(entries: Sequence[Entry]) -> Features:
+    return described(
         [one.choices for one in entries],
         [(one.params, one.macs) for one in entries],
         {name: [one.proxies[name] for one in entries] for name in entries[0].proxies},
     )
-    return Posterior(climbers, priors, fixed, seed=seed)
 
 
 class Believed(Struct, frozen=True):
@@ -256,6 +278,22 @@ class _Ladder:
         """Return those of which most is expected, best first."""
         means = self.believed().means
         return sorted(numbers, key=lambda number: -means[number])[:count]
+
+    def on_last(self, number: int) -> bool:
+        """Say whether an entry has all signals below the full training."""
+        return len(self.signals[number]) == 1 + len(self.widths.rungs)
+
+    def next(self, left: Sequence[int]) -> list[int]:
+        """Return those of the untrained ones that climb next, as far as there is room for them."""
+        last = [number for number in left if self.on_last(number)]
+        full = self.widths.full - sum(number in self.accuracies for number in left)
+        part = self.widths.rungs.get("part", len(left)) - len(last)
+        waiting = [number for number in left if number not in self.accuracies]
+        if part <= 0:
+            waiting = [number for number in waiting if self.on_last(number)]
+        some = self.best(waiting, min(self.widths.at_once, full))
+        below = [number for number in some if not self.on_last(number)]
+        return below[:part] or some
 
     def enough(self, left: Sequence[int]) -> bool:
         """Say whether no more of those on the highest rung need arrive."""

@@ -13,7 +13,9 @@ many that were trained once the best is not taken for as good as it looked, and 
 could show does not count as regret.
 
 With few candidates on a rung the prior speaks: the signal just below has a slope of 0.5 ± 0.4, in
-deviations; that of each size and zero-cost score is 0 ± 0.2, and all choices together add 0 ± 0.5.
+deviations; that of each size, synflow, NASWOT and jacob-cov is 0.1 ± 0.2, as these rank all spaces
+that were tried (docs/log.md); that of other zero-cost scores is 0 ± 0.2, and all choices together
+add 0 ± 0.5.
 ``tests/ladder_worlds.py`` prints how often what is told comes true.
 
 Legend: N candidates, M draws, S signals of the rungs below, F features that all candidates have.
@@ -35,7 +37,9 @@ from hypernas.scoring import WORST
 Floats = NDArray[np.float64]
 
 OTHER_DEVIATION = 0.2
-"""of the slopes of size, of zero-cost scores and of signals further below, all 0 at first"""
+"""of the slopes of sizes, of zero-cost scores and of signals further below"""
+SUPPOSED, SUPPOSED_SLOPE = ("synflow", "naswot", "jacob-cov"), 0.1
+"""zero-cost scores that are supposed to rank, as sizes are, and the slope of each at first"""
 CHOICES_DEVIATION = 0.5
 """what all choices together add to a candidate, in deviations of the signal, before it is known"""
 FREEDOM = 4.0
@@ -59,10 +63,29 @@ class Prior:
     Attributes:
         slope: in deviations of the next signal for one of its own: the correlation, as it were.
         deviation: of the slope.
+        features: whether sizes and zero-cost scores are supposed to add to it.
     """
 
     slope: float = 0.5
     deviation: float = 0.4
+    features: bool = True
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is known of candidates before any signal, by :func:`described`.
+
+    Attributes:
+        values: (N, F), so scaled that slopes have a prior deviation of 1.
+        slopes: their prior means, (F,).
+    """
+
+    values: Floats
+    slopes: Floats
+
+    def of(self, some: NDArray[np.bool_]) -> Features:
+        """Return what is known of some of the candidates, (N,)."""
+        return Features(self.values[some], self.slopes)
 
 
 @dataclass(frozen=True)
@@ -99,19 +122,19 @@ class Link:
     freedom: float
 
     def lines(
-        self, below: Sequence[Floats], fixed: Floats, rng: np.random.Generator
+        self, below: Sequence[Floats], features: Features, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """Return expected signals (M, N) and the noise's deviation (M, 1), each draw with its own.
 
         Args:
             below: S signals, each (M, N).
-            fixed: (N, F).
+            features: of N candidates.
             rng: draws slopes and noise.
         """
         draws, count = len(below[0]) if below else DRAWS, len(below)
         noise = np.sqrt(self.squares / rng.chisquare(self.freedom, (draws, 1)))
         slopes = self.slopes + noise * (rng.normal(size=(draws, len(self.root))) @ self.root.T)
-        found = slopes[:, count:-1] @ fixed.T + slopes[:, -1:]
+        found = slopes[:, count:-1] @ features.values.T + slopes[:, -1:]
         for signal, middle, scale, slope in zip(
             below, self.middle, self.scale, slopes.T[:count, :, None], strict=True
         ):
@@ -120,13 +143,13 @@ class Link:
 
 
 def link(
-    below: Floats, fixed: Floats, targets: Floats, weights: Floats, prior: Prior, scale: float
+    below: Floats, features: Features, targets: Floats, weights: Floats, prior: Prior, scale: float
 ) -> Link:
     """Fit a rung's signals to what is known below.
 
     Args:
         below: signals of the rungs below, (N, S), the one just below first.
-        fixed: what else is known, (N, F), by :func:`described`.
+        features: what else is known of each.
         targets: (N,).
         weights: how many trainings' worth each target is, (N,).
         prior: of the first slope.
@@ -134,19 +157,19 @@ def link(
     """
     middle, spread = below.mean(0), _spread(below)
     target = float(np.average(targets, weights=weights)), scale
-    x = np.column_stack([(below - middle) / spread, fixed, np.ones(len(targets))])
+    x = np.column_stack([(below - middle) / spread, features.values, np.ones(len(targets))])
     y = (targets - target[0]) / scale
     x, y = x * np.sqrt(weights)[:, None], y * np.sqrt(weights)
     count = below.shape[1]
-    expected = np.zeros(x.shape[1])
-    deviations = np.array([OTHER_DEVIATION] * count + [1.0] * fixed.shape[1] + [10.0])
+    expected = np.concatenate([np.zeros(count), prior.features * features.slopes, [0.0]])
+    deviations = np.array([OTHER_DEVIATION] * count + [1.0] * len(features.slopes) + [10.0])
     if count:
         expected[0], deviations[0] = prior.slope, prior.deviation
     precision = np.diag(deviations**-2)
     covariance = np.linalg.inv(precision + x.T @ x)
     slopes = covariance @ (precision @ expected + x.T @ y)
     rest, moved = y - x @ slopes, slopes - expected
-    squares = FREEDOM * (1 - expected @ expected) + rest @ rest + moved @ precision @ moved
+    squares = FREEDOM * (1 - prior.slope**2) + rest @ rest + moved @ precision @ moved
     root = np.linalg.cholesky(covariance)
     freedom = FREEDOM + len(y)
     return Link(middle, spread, target, slopes, root, float(squares), freedom)
@@ -160,7 +183,7 @@ class Posterior:
     Args:
         climbers: all candidates, each as far as it climbed.
         priors: of each rung above the first, the top included.
-        fixed: what is known of each besides, (N, F), by :func:`described`.
+        features: what is known of each besides.
         seed: of the draws.
 
     Attributes:
@@ -168,9 +191,9 @@ class Posterior:
     """
 
     def __init__(
-        self, climbers: Sequence[Climber], priors: Sequence[Prior], fixed: Floats, *, seed: int
+        self, climbers: Sequence[Climber], priors: Sequence[Prior], features: Features, *, seed: int
     ) -> None:
-        self._rng, self._fixed = np.random.default_rng(seed), fixed
+        self._rng, self._features = np.random.default_rng(seed), features
         height = np.array([len(one.signals) for one in climbers])
         below: list[Floats] = []
         for rung, prior in enumerate([Prior(0.0), *priors][: height.max()]):
@@ -191,9 +214,10 @@ class Posterior:
         signals[:, there] = seen
         if not there.all():
             weights, scale = np.ones(len(seen)), float(_spread(seen))
-            fitted = link(_first(below, there), self._fixed[there], seen, weights, prior, scale)
+            known = self._features.of(there)
+            fitted = link(_first(below, there), known, seen, weights, prior, scale)
             others = [each[:, ~there] for each in below]
-            lines, noise = fitted.lines(others, self._fixed[~there], self._rng)
+            lines, noise = fitted.lines(others, self._features.of(~there), self._rng)
             signals[:, ~there] = lines + noise * self._rng.normal(size=lines.shape)
         return signals
 
@@ -210,8 +234,9 @@ class Posterior:
         weights = 2 / (1 + 1 / seeds)  # as if half of the noise were luck
         around = np.var(means) * len(means) + SPREAD_WORTH * SPREAD**2
         scale = float(np.sqrt(around / (len(means) - 1 + SPREAD_WORTH)))
-        fitted = link(_first(below, there), self._fixed[there], means, weights, prior, scale)
-        lines, noise = fitted.lines(below, self._fixed, self._rng)
+        features = self._features.of(there)
+        fitted = link(_first(below, there), features, means, weights, prior, scale)
+        lines, noise = fitted.lines(below, self._features, self._rng)
         squares = LUCK_FREEDOM * LUCK * scale**2 + sum(np.var(each) * len(each) for each in known)
         luck = squares / self._rng.chisquare(LUCK_FREEDOM + (seeds - 1).sum(), (DRAWS, 1))
         own = np.maximum(noise**2 - luck, LEAST_OWN * noise**2)
@@ -242,12 +267,22 @@ class Posterior:
         return (several.max(1)[:, None] - self.draws < limit).mean(0)
 
 
+def promised(scores: Sequence[float], features: Features) -> Floats:
+    """Return what is expected of candidates before anything is trained, (N,), in deviations.
+
+    Args:
+        scores: (N,).
+        features: of the candidates.
+    """
+    return Prior().slope * _standard(_tamed(np.array(scores))) + features.values @ features.slopes
+
+
 def described(
     architectures: Sequence[Architecture],
     sizes: Sequence[tuple[int, int]],
     proxies: Mapping[str, Sequence[float]],
-) -> Floats:
-    """Return what is known of architectures before any signal, (N, F), by what it is worth.
+) -> Features:
+    """Return what is known of architectures before any signal, by what it is worth.
 
     These are the logarithms of params and MACs, zero-cost scores, and how often each choice is
     made. Decisions whose names differ in numbers only are counted together: a few trained networks
@@ -269,7 +304,12 @@ def described(
     values = [_tamed(np.array(each)) for each in proxies.values()]
     costs = np.column_stack([logarithms, *values])
     of_choices = CHOICES_DEVIATION / np.sqrt(max(table.shape[1], 1))
-    return np.column_stack([OTHER_DEVIATION * _standard(costs), of_choices * _standard(table)])
+    supposed = [True, True, *(name in SUPPOSED for name in proxies)]
+    slopes = np.array(supposed) * SUPPOSED_SLOPE / OTHER_DEVIATION
+    return Features(
+        np.column_stack([OTHER_DEVIATION * _standard(costs), of_choices * _standard(table)]),
+        np.concatenate([slopes, np.zeros(table.shape[1])]),
+    )
 
 
 def _made(choices: Architecture) -> Iterator[tuple[str, str]]:
