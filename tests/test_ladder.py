@@ -10,6 +10,7 @@ from ladder_worlds import World
 
 from hypernas import ladder
 from hypernas.ladder import Standing, Widths, climb
+from hypernas.results import Scored
 
 WIDTHS = Widths(rungs={"warm": 24, "part": 8}, full=8, finalists=3, seeds=3)
 
@@ -109,6 +110,24 @@ def test_before_anything_is_trained_score_size_and_zero_cost_scores_promise() ->
     ]
     assert ladder.first_of(several) == 3
     assert ladder.first_of([*several, replace(plain, score=2.0)]) == 4
+
+
+def test_who_enters_is_said_by_score_and_size() -> None:
+    def scored(score: float, params: int) -> Scored:
+        return Scored(
+            choices={"n": params},
+            params=params,
+            macs=10 * params,
+            score=score,
+            interval=(score, score),
+            score_accuracy=None,
+        )
+
+    several = [scored(-1.0, 100), scored(-1.0, 400), scored(-1.5, 200), scored(-9.0, 100)]
+    first, *_, last = ladder.by_promise(several)
+    assert (first.score, first.params) == (-1.0, 400)
+    assert last.score == -9.0
+    assert ladder.by_promise([]) == []
 
 
 def test_a_candidate_that_disappoints_midway_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

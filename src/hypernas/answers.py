@@ -17,6 +17,7 @@ from hypernas.explaining import Explanation
 from hypernas.files import read_json
 from hypernas.finalists import Picks, best_of, networks, read_picks, so_far
 from hypernas.flags import parse_file
+from hypernas.ladder import by_promise
 from hypernas.lock import owned
 from hypernas.results import Better, Comparison, Limits, Network, Result, Scored
 from hypernas.searching import top
@@ -95,7 +96,7 @@ class Answers:
         with owned(self.folder):
             trained = so_far(self.place, self._picks(), self.place.plan)
             scored = [*self.scored, *self._study("ask", owned=False).scored]
-            field = top(scored, len(scored), limits)
+            field = by_promise(top(scored, len(scored), limits))
             return calibrating.calibrated(self.place, field, trained, limits, self.voice)
 
     def compare(self, one: Architecture, other: Architecture) -> Better:

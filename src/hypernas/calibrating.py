@@ -28,7 +28,7 @@ from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
 MOST = 200
-"""candidates of which it is foretold, from the first by score on"""
+"""candidates of which it is foretold, from the most promising on"""
 TRUSTED, MORE = 20, "hypernas trust RUN --train 20"
 """trained networks that are enough, and what trains so many"""
 
@@ -76,7 +76,7 @@ def calibrated(
 
     Args:
         place: the run.
-        field: candidates, best score first; the first MOST are looked at.
+        field: candidates, the most promising first; the first MOST are looked at.
         trained: networks, of whatever size; those within the limits are candidates as well.
         limits: of the candidates.
         voice: shows how it goes.

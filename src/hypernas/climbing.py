@@ -29,6 +29,7 @@ from hypernas.ladder import (
     Rung,
     Standing,
     Widths,
+    by_promise,
     climb,
     first_of,
 )
@@ -126,7 +127,7 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     if known is not None:
         return known
     wide, plan = widths(place), place.plan
-    field = top(scored, len(scored), place.config.limits)
+    field = by_promise(top(scored, len(scored), place.config.limits))
     enter = FEWER**3 * wide.full
     found = distinct((place.candidates.of(one.choices) for one in field), enter)
     names = {canonical(candidate.choices) for candidate in found}

@@ -25,7 +25,8 @@ source that counts costs should count the difference.
 
 The rungs, in this order; all but the first and the last may be left out:
 
-1. the score, which entries have: generated weights on a few images;
+1. the score, which entries have: generated weights on a few images (who enters at all is for the
+   caller to say, as by :func:`by_promise`);
 2. ``rescore``: the same on all validation images;
 3. ``warm``: the score after some steps of training from the generated weights;
 4. ``part``: the accuracy after the first part of the full training;
@@ -56,7 +57,7 @@ from hypernas.posterior import (
     described,
     promised,
 )
-from hypernas.results import Struct
+from hypernas.results import Scored, Struct
 
 Rung = Literal["rescore", "warm", "part"]
 AGAIN = Prior(0.95, 0.1, features=False)
@@ -178,6 +179,17 @@ def climb(
     finalists = ladder.standing(left).arrived[: widths.finalists]
     ladder.train({n: widths.seeds for n in finalists if len(ladder.accuracies[n]) < widths.seeds})
     yield ladder.standing(left, ended=True)
+
+
+def by_promise(several: Sequence[Scored]) -> list[Scored]:
+    """Return scored candidates, first those that score and size promise most."""
+    if not several:
+        return []
+    sizes = [(one.params, one.macs) for one in several]
+    features = described([one.choices for one in several], sizes, {})
+    promise = promised([one.score for one in several], features)
+    order = sorted(range(len(several)), key=lambda number: -promise[number])
+    return [several[number] for number in order]
 
 
 def first_of(entries: Sequence[Entry]) -> int:
