@@ -356,7 +356,7 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     yield "calibrated score", lambda: calibrated(known, fitted(known, score, settings), settings)
     yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
     yield "ladder", lambda: ladder(known, fitted(known, score, settings), settings)
-    third = climbing.part(known.recipe.epochs)
+    third = max(1, climbing.part(known.recipe.epochs))
     for epochs in sorted({1, ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"
         yield f"{epochs} {word} of training", lambda e=epochs: part(known, e)

@@ -92,6 +92,7 @@ class Answers:
 
         Raises:
             RunError: nothing is trained yet.
+            ConfigError: no scored candidate is within the limits.
         """
         with owned(self.folder):
             trained = so_far(self.place, self._picks(), self.place.plan)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import msgspec
 
@@ -18,7 +17,7 @@ from hypernas import jobs
 from hypernas.choices import Architecture, canonical
 from hypernas.console import Voice, chance, share, short
 from hypernas.errors import ConfigError
-from hypernas.jobs import Job, ZeroCost
+from hypernas.jobs import ZeroCost, done
 from hypernas.ladder import REGRET, Entry, believe
 from hypernas.proxies import SIZES, Timed, common
 from hypernas.results import Limits, Network, Scored
@@ -165,13 +164,3 @@ def zero_cost(
         key: {name: values[name].value for name in names}
         for key, values in zip(keys, found, strict=True)
     }
-
-
-def done(pool: Pool, voice: Voice, title: str, todo: Sequence[Job]) -> list[Any]:
-    """Do jobs in the processes of a pool, and return their answers in order."""
-    found = []
-    with voice.bar(title) as update:
-        for answer in pool.do([msgspec.to_builtins(job) for job in todo]):
-            found.append(answer)
-            update(len(found), len(todo), "networks")
-    return found

@@ -15,12 +15,12 @@ import msgspec
 
 from hypernas import jobs
 from hypernas.budget import FEWER, THIRD, climbers
-from hypernas.calibrating import done, zero_cost
+from hypernas.calibrating import zero_cost
 from hypernas.choices import canonical
 from hypernas.console import Voice
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
-from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm
+from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm, done
 from hypernas.ladder import (
     REGRET,
     Believed,

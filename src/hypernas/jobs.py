@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from hypernas.candidate import Candidate, build_network
 from hypernas.choices import identity
+from hypernas.console import Voice
 from hypernas.curves import Budgets
 from hypernas.data import Batches
 from hypernas.files import read_json, read_tensors, write_json, write_tensors
@@ -279,3 +280,13 @@ def do(place: Workplace, job: dict[str, Any]) -> Any:
     """Do a job that came as JSON; return its answer as plain values."""
     found = msgspec.convert(job, Job)
     return msgspec.to_builtins(found.do(place))
+
+
+def done(pool: Pool, voice: Voice, title: str, todo: Sequence[Job]) -> list[Any]:
+    """Do jobs in the processes of a pool, and return their answers in order."""
+    found = []
+    with voice.bar(title) as update:
+        for answer in pool.do([msgspec.to_builtins(job) for job in todo]):
+            found.append(answer)
+            update(len(found), len(todo), "networks")
+    return found

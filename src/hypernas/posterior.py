@@ -15,8 +15,7 @@ could show does not count as regret.
 With few candidates on a rung the prior speaks: the signal just below has a slope of 0.5 ± 0.4, in
 deviations; that of each size, synflow, NASWOT and jacob-cov is 0.1 ± 0.2, as these rank all spaces
 that were tried (docs/log.md); that of other zero-cost scores is 0 ± 0.2, and all choices together
-add 0 ± 0.5.
-``tests/ladder_worlds.py`` prints how often what is told comes true.
+add 0 ± 0.5. ``tests/ladder_worlds.py`` prints how often what is told comes true.
 
 Legend: N candidates, M draws, S signals of the rungs below, F features that all candidates have.
 """
