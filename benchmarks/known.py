@@ -27,8 +27,6 @@ from hypernas.training import Trainer
 from hypernas.workplace import Workplace
 
 TRUTH = Path(__file__).parent / "truth"
-OFTEN = 20
-"""networks that are trained twice as often as the others, so that it is known how sure these are"""
 TIMED, STEPS = 8, 6
 """networks that are trained to know the cost of training, and their steps; the first is left out"""
 
@@ -80,12 +78,8 @@ class Known:
 
     @property
     def seeds(self) -> int:
-        """How many trainings of a network, the first ones, are the truth of it.
-
-        As many as all have, where OFTEN networks have as many again; else fewer, and at least one.
-        """
-        there = (~np.isnan(self.by_seed)).cumprod(1).sum(1)
-        return max([1, *(k for k in range(2, there.min() + 1) if sum(there >= 2 * k) >= OFTEN)])
+        """How many trainings of a network, the first ones, are the truth: all have as many."""
+        return int((~np.isnan(self.by_seed)).cumprod(1).sum(1).min())
 
     @property
     def accuracy(self) -> Floats:
@@ -93,16 +87,14 @@ class Known:
         return self.by_seed[:, : self.seeds].mean(1)
 
     @property
-    def again(self) -> Floats:
-        """The same by as many further seeds, (N,); NaN where there are none."""
-        further = self.by_seed[:, self.seeds : 2 * self.seeds]
-        return further.mean(1) if further.shape[1] == self.seeds else np.full(len(further), np.nan)
+    def twice(self) -> NDArray[np.bool_]:
+        """Which networks were trained by the first two seeds, (N,)."""
+        return (~np.isnan(self.by_seed[:, :2])).sum(1) == 2
 
     @property
     def of_two(self) -> Floats:
         """Accuracy on the test split, mean over the first two seeds, (N,); NaN of a single one."""
-        two = self.by_seed[:, :2]
-        return two.mean(1) if two.shape[1] == 2 else np.full(len(two), np.nan)
+        return np.where(self.twice, self.by_seed[:, :2].mean(1), np.nan)
 
     def require_twice(self) -> None:
         """Refuse a table of which a network was trained once: the luckiest would seem the best.
@@ -110,7 +102,7 @@ class Known:
         Raises:
             RunError: says how many are lacking.
         """
-        lacking = int(np.isnan(self.of_two).sum())
+        lacking = int((~self.twice).sum())
         if lacking:
             raise RunError(
                 f"{lacking} networks of {self.name} were trained once; train all of them twice, "
@@ -175,6 +167,12 @@ class Known:
         return found
 
 
+def luck(by_seed: Floats) -> float:
+    """Return the standard deviation of what seeds of a network reach, from (N, seeds)."""
+    seeds = (~np.isnan(by_seed)).sum(1)
+    return float(np.sqrt((np.nanvar(by_seed, 1) * seeds).sum() / max((seeds - 1).sum(), 1)))
+
+
 def published(known: Known, path: Path) -> Known:
     """Return a table of ``nas-bench-macro`` with the published accuracies of its networks.
 
@@ -185,6 +183,6 @@ def published(known: Known, path: Path) -> Known:
     accuracies = json.loads(path.read_text())
     found = copy(known)
     found.name = "nas-bench-macro-published"
-    seeds = np.array([accuracies["".join(c.values())]["test_acc"] for c in known.choices]) / 100
-    found.by_seed = seeds[:, :2]
+    seeds = [accuracies["".join(choices.values())]["test_acc"] for choices in known.choices]
+    found.by_seed = np.array(seeds) / 100
     return found

@@ -47,6 +47,7 @@ def page() -> str:
     made["truth"] = truth(tables(ranking))
     made |= {
         "criteria": listed([row for row in ranking if row["what"].startswith(CRITERIA)]),
+        "seeds": seeds(ranking),
         "intervals": listed([row for row in ranking if row["what"].startswith("95 % intervals")]),
         "Pearson": listed([row for row in ranking if row["what"].startswith("Pearson")]),
         "seconds": listed([row for row in cost if row["unit"] == "CPU s"]),
@@ -96,6 +97,17 @@ def _of_table(table: Table) -> Iterator[str]:
     examples = table.setting.examples
     images = "all images" if examples is None else f"{examples:,} images"
     yield f"{images}, {recipe.epochs} epochs of batch {recipe.batch}"
+
+
+def seeds(rows: Rows) -> str:
+    """Return a line for each table: how well one seed agrees with another."""
+    notes = {row["what"]: row["note"].split("; ")[-1] for row in rows}
+    lines = ["| table | all | better half | equal size |", "| --- " * (1 + len(KINDS)) + "|"]
+    for table in tables(rows):
+        told = [notes[f"tau, {kind}, {table}, ceiling"] for kind in KINDS]
+        cells = " | ".join(each.split(": ")[1] for each in told)
+        lines.append(f"| {table}, {told[0].split(', ')[1].split(':')[0]} | {cells} |")
+    return "\n".join(lines)
 
 
 def how(result: dict[str, Any]) -> str:

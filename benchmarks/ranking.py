@@ -4,8 +4,8 @@
         [--ways "score (ghn)" "weight sharing"] [--published nas-bench-macro_cifar10.json]
 
 TABLE is a file of ``truth/`` without its ending. The truth is the accuracy on the test split, mean
-over the seeds that all its networks have, if twenty have as many again; ``another seed`` is the
-ceiling, the same by as many other seeds, over the networks that have them. Tau is told over all
+over the seeds that all its networks have; ``ceiling`` is how well as many further seeds would agree
+with that (see `ceiling.py`). Tau is told over all
 pairs of networks, within the better half, and within fifths by MACs, with 95 % intervals over
 resampled networks and fits; a way that trains some networks to calibrate ranks the others, and what
 it says of how far it may be off is held against what they reach. Regret is, in points, by how much
@@ -27,14 +27,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ceiling import ceilings, measured
 from common import Row, write
-from known import Floats, Known, published
-from ways import Settings, Way, again, every, small
+from known import Floats, Known, luck, published
+from ways import Settings, Way, every, small
 
-from hypernas.ranking import Estimate, pairs_of, pearson, tau
+from hypernas.ranking import Estimate, Pairs, pairs_of, pearson, tau
 
 OWN = "calibrated score"
-OURS = (OWN, "score (ghn)", "score (smash)", "score and params", "ladder", "another seed")
+OURS = (OWN, "score (ghn)", "score (smash)", "score and params", "ladder")
 """ways that are no rivals"""
 GOALS = {"all": 0.88, "better half": 0.70, "equal size": 0.60}
 """of the calibrated score; 95 % of the ceiling will do"""
@@ -68,24 +69,40 @@ def main() -> None:
                 found[way] = work_out()
                 print(f"{name}: {way}", flush=True)
         if given.ways is None:
-            rows += [*tau_rows(known, found), *cheap_rows(known, found)]
+            taus = taus_of(known, found)
+            rows += [*tau_rows(known, found, taus), *cheap_rows(known, found, taus)]
             rows += [*pearson_rows(known, found), *regret_rows(known, found)]
             rows += interval_rows(known, found)
             if given.published and known.place.space.name == "nas-bench-macro":
                 other = published(known, given.published)
-                found |= {"trained here": small(known), "another seed": again(other)}
-                rows += tau_rows(other, found)
+                found |= {"trained here": small(known)}
+                rows += tau_rows(other, found, taus_of(other, found))
     if given.ways is None:
         write(Path(__file__), rows)
 
 
-def tau_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
-    """Yield how well each way ranks, by each statistic."""
-    ceiling = {kind: found.value for kind, found in _taus(known, ways["another seed"])}
+Taus = dict[str, dict[Pairs, Estimate]]
+"""tau of each way, by each statistic"""
+
+
+def taus_of(known: Known, ways: dict[str, Way]) -> Taus:
+    """Return how well each way ranks the networks that it does rank."""
+    pairs = pairs_of(known.accuracy, known.macs)
+    found: Taus = {}
     for name, way in ways.items():
-        for kind, found in _taus(known, way):
+        both = way.ranks[:, :, None] & way.ranks[:, None, :]
+        values = np.nan_to_num(way.values)
+        found[name] = {kind: tau(values, known.accuracy, p & both) for kind, p in pairs.items()}
+    return found
+
+
+def tau_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
+    """Yield how well each way ranks, by each statistic, and how well further seeds would."""
+    ceiling = ceilings(known)
+    for name, way in ways.items():
+        for kind, found in taus[name].items():
             own = name == OWN
-            goal = min(GOALS[kind], OF_CEILING * ceiling[kind]) if own else None
+            goal = min(GOALS[kind], OF_CEILING * ceiling[kind].value) if own else None
             yield Row(
                 what=f"tau, {kind}, {known.name}, {name}",
                 value=found.value,
@@ -94,18 +111,28 @@ def tau_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
                 better="more",
                 note=f"{found.low:.2f} to {found.high:.2f}; {_cost(way)}; {way.note}",
             )
+    yield from ceiling_rows(known)
 
 
-def _taus(known: Known, way: Way) -> Iterator[tuple[str, Estimate]]:
-    both = way.ranks[:, :, None] & way.ranks[:, None, :]
-    for kind, pairs in pairs_of(known.accuracy, known.macs).items():
-        yield kind, tau(np.nan_to_num(way.values), known.accuracy, pairs & both)
+def ceiling_rows(known: Known) -> Iterator[Row]:
+    """Yield how well further seeds would rank, and how well one seed does rank as another."""
+    one, seen, count = ceilings(known, seeds=1), measured(known), int(known.twice.sum())
+    again = Way(known.accuracy[None], 0.0, known.seeds * known.seconds.mean(), "")
+    for kind, found in ceilings(known).items():
+        yield Row(
+            what=f"tau, {kind}, {known.name}, ceiling",
+            value=found.value,
+            unit="tau",
+            better="more",
+            note=f"{found.low:.2f} to {found.high:.2f}; {_cost(again)}; truth of seeds: "
+            f"{known.seeds}; one seed with another, {count} networks: {seen[kind]:.2f}, estimated "
+            f"{one[kind].value:.2f} ({one[kind].low:.2f} to {one[kind].high:.2f})",
+        )
 
 
-def cheap_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+def cheap_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
     """Yield how many ways that cost no more rank as well as the calibrated score."""
     count = len(known.truths)
-    taus = {name: dict(_taus(known, way)) for name, way in ways.items()}
     own = ways[OWN].seconds(count)
     cheap = [n for n, way in ways.items() if n not in OURS and way.seconds(count) <= own]
     for kind in GOALS:
@@ -125,13 +152,12 @@ def interval_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
     A network's mean has the luck of its seeds besides, as it is known of those that have several.
     """
     seeds = (~np.isnan(known.validation)).sum(1)
-    reached, around = np.nanmean(known.validation, 1), np.nanvar(known.validation, 1)
-    luck = (around * seeds).sum() / max((seeds - 1).sum(), 1)
+    reached, around = np.nanmean(known.validation, 1), luck(known.validation)
     for name, way in ways.items():
         if way.deviations is None:
             continue
         off = np.abs(way.values - reached)
-        holds = off < 1.96 * np.sqrt(way.deviations**2 + luck / seeds)
+        holds = off < 1.96 * np.sqrt(way.deviations**2 + around**2 / seeds)
         own, all_in_all = (100 * x[way.ranks] for x in (way.deviations, off))
         yield Row(
             what=f"95 % intervals that hold, {known.name}, {name}",
@@ -139,7 +165,7 @@ def interval_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
             unit="share",
             better="more",
             note=f"expected with a deviation of {own.mean():.1f} points on average, seeds have "
-            f"{100 * np.sqrt(luck):.1f}; off by {np.sqrt((all_in_all**2).mean()):.1f} in all",
+            f"{100 * around:.1f}; off by {np.sqrt((all_in_all**2).mean()):.1f} in all",
         )
 
 
@@ -172,7 +198,6 @@ def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
     found = {"5 random ones": random, "the biggest that fits": biggest} | {
         name: np.array([[regret(known, row, limit, PICKS) for limit in LIMITS] for row in w.values])
         for name, w in ways.items()
-        if name != "another seed"
     }
     for name, each in found.items():
         fits = 100 * each.mean(1)
@@ -186,12 +211,11 @@ def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
             note=f"at the quantiles of MACs {by_limit}{spread}",
         )
     more = found[OWN].mean(0) - np.minimum(random, biggest)[0]
-    luck = np.nanstd(known.accuracy - known.again) * np.sqrt(known.seeds / 2)
     yield Row(
         what=f"regret beyond that of random ones and the biggest, at the worst limit, {known.name}",
         value=float(100 * more.max()),
         unit="points",
-        goal=float(100 * luck),
+        goal=100 * luck(known.by_seed),
         note=f"the goal is a seed's deviation; at the quantile {LIMITS[more.argmax()]:.0%} of MACs",
     )
 

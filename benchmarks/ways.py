@@ -25,6 +25,7 @@ from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, Widths, believe, climb
 from hypernas.proxies import PROXIES, SIZES, Proxies
 from hypernas.randomness import rng
+from hypernas.survey import Survey
 from hypernas.workplace import Workplace
 
 CALIBRATION = 20
@@ -124,13 +125,6 @@ def part(known: Known, epochs: int) -> Way:
     return Way(known.by_epoch[None, :, epochs - 1], 0.0, share * known.seconds.mean(), note)
 
 
-def again(known: Known) -> Way:
-    """Rank by whole trainings with other seeds, as many as the truth is of."""
-    count, seeds = int((~np.isnan(known.again)).sum()), known.seeds
-    note = f"{count} networks, {seeds} and {seeds} seeds" if seeds > 1 else f"{count} networks"
-    return Way(known.again[None], 0.0, seeds * known.seconds.mean(), f"{note}: the ceiling")
-
-
 def small(known: Known) -> Way:
     """Rank by the accuracy at the table's own size, where the truth is that at another one."""
     seconds = known.seeds * known.seconds.mean()
@@ -149,11 +143,19 @@ def fitted(known: Known, hypernet: str, settings: Settings, variant: str = "plai
 
 
 def fit_place(known: Known, hypernet: str, seed: int) -> Workplace:
-    """Return where a hypernetwork is fitted: the table's data, the package's own recipe."""
+    """Return where a hypernetwork is fitted: the table's data, the package's own recipe.
+
+    The survey of the space is kept, for every hypernetwork of that seed.
+    """
     config = msgspec.structs.replace(known.place.config, hypernet=hypernet, seed=seed)
     place = Workplace(known.place.folder, config)
     place.splits, place.data = known.place.splits, known.place.data
-    place.look(SURVEY)
+    path = place.folder / f"survey-{SURVEY}-{seed}.json"
+    if path.exists():
+        place.survey = read_json(path, Survey)
+    else:
+        place.look(SURVEY)
+        write_json(path, place.survey)
     return place
 
 
@@ -360,4 +362,3 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     for epochs in sorted({1, ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"
         yield f"{epochs} {word} of training", lambda e=epochs: part(known, e)
-    yield "another seed", lambda: again(known)

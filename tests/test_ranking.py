@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hypernas import ranking
-from hypernas.ranking import overlap, pairs_of, pearson, regret, spearman, tau, tau_gain
+from hypernas.ranking import overlap, pairs_of, pearson, regret, spearman, tau, tau_gain, tau_of
 from hypernas.results import Estimate
 
 
@@ -51,6 +51,7 @@ def test_pairs_by_plain_loops(seed: int) -> None:
                 agree, first, second = agree + one * other, first + one**2, second + other**2
         expected = agree / np.sqrt(first * second)
         assert tau(values, accuracy, masks[name]).value == pytest.approx(expected)
+        assert tau_of(values, accuracy, masks[name]) == pytest.approx(expected)
 
 
 def test_each_fit_may_have_pairs_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hypernas import hypernets
+from hypernas import hypernets, ranking
 from hypernas.cli import main
 from hypernas.errors import RunError
 from hypernas.ground_truth import Setting, Table, Trial, Truth, write
@@ -27,6 +28,7 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The modules, which read tables from a folder of the test; hypernetworks stay as they were."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     monkeypatch.setattr(hypernets.hypernet, "BUILT_IN", dict(hypernets.hypernet.BUILT_IN))
+    import ceiling
     import known
     import pages
     import ranking
@@ -38,7 +40,7 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     hypernets.hypernet.BUILT_IN.update(variants.OWN)
     monkeypatch.setattr(known, "TRUTH", tmp_path)
     found = {"pages": pages, "ranking": ranking, "search_cost": search_cost, "trials": trials}
-    return SimpleNamespace(**found, ways=ways, known=known)
+    return SimpleNamespace(**found, ways=ways, known=known, ceiling=ceiling)
 
 
 @pytest.fixture
@@ -62,7 +64,6 @@ def table() -> Any:
         require_twice=lambda: None,
         recipe=SimpleNamespace(epochs=EPOCHS),
         accuracy=accuracy,
-        again=accuracy,
         of_two=accuracy,
         seeds=1,
         by_epoch=np.stack([accuracy - 0.2, accuracy - 0.1, accuracy], axis=1),
@@ -139,42 +140,66 @@ def test_networks_that_calibrate_are_of_all_sizes(modules: Any, table: Any) -> N
         assert sorted(int((COUNT - 1 - n) // 3) for n in some) == [0, 1, 2, 3]
 
 
+def reached(modules: Any, *accuracies: Sequence[float]) -> Any:
+    """Return a table whose networks reached these, by seed."""
+    made = object.__new__(modules.known.Known)
+    made.name = "t"
+    made.truths = [
+        Truth(
+            choices={},
+            params=1,
+            macs=number,
+            trials=[
+                Trial(seed=seed, val_accuracy=0.5, test_accuracy=float(one), seconds=1.0)
+                for seed, one in enumerate(each)
+            ],
+        )
+        for number, each in enumerate(accuracies)
+    ]
+    return made
+
+
 def test_a_table_trained_once_is_refused_where_the_best_are_sought(modules: Any) -> None:
-    require = modules.known.Known.require_twice
-    truths = [None] * 3
-    require(SimpleNamespace(of_two=np.zeros(3), truths=truths, name="t"))
+    reached(modules, [0.5, 0.6], [0.5, 0.6, 0.7]).require_twice()
     with pytest.raises(RunError, match=r"1 networks of t were trained once; .* --repeated 3"):
-        require(SimpleNamespace(of_two=np.array([0.1, np.nan, 0.2]), truths=truths, name="t"))
+        reached(modules, [0.5, 0.6], [0.5], [0.5, 0.6]).require_twice()
+    with pytest.raises(RunError, match="2 networks"):
+        reached(modules, [0.5], [0.5]).require_twice()
 
 
-def test_the_truth_is_of_the_seeds_that_all_have(
-    modules: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(modules.known, "OFTEN", 2)
-
-    def known(*trained: int) -> Any:
-        made = object.__new__(modules.known.Known)
-        made.truths = [
-            Truth(choices={}, params=1, macs=1, trials=[trial(seed) for seed in range(count)])
-            for count in trained
-        ]
-        return made
-
-    def trial(seed: int) -> Trial:
-        reached = 0.5 + seed / 10
-        return Trial(seed=seed, val_accuracy=0.5, test_accuracy=reached, seconds=1.0)
-
-    once = known(1, 2, 2)
+def test_the_truth_is_of_the_seeds_that_all_have(modules: Any) -> None:
+    once = reached(modules, [0.5], [0.5, 0.6], [0.5, 0.7])
     assert once.seeds == 1
     np.testing.assert_allclose(once.accuracy, [0.5] * 3)
-    np.testing.assert_allclose(once.again, [np.nan, 0.6, 0.6])
-    np.testing.assert_allclose(once.of_two, [np.nan, 0.55, 0.55])
-    assert known(2, 2, 4).seeds == 1, "of two and two there is but one network"
-    twice = known(2, 4, 4, 3)
+    np.testing.assert_allclose(once.of_two, [np.nan, 0.55, 0.6])
+    twice = reached(modules, [0.5, 0.6], [0.5, 0.7, 0.9])
     assert twice.seeds == 2
-    np.testing.assert_allclose(twice.accuracy, [0.55] * 4)
-    np.testing.assert_allclose(twice.again, [np.nan, 0.75, 0.75, np.nan])
-    assert np.isnan(known(1, 1).again).all()
+    np.testing.assert_allclose(twice.accuracy, [0.55, 0.6])
+
+
+def test_the_ceiling_is_what_tables_made_anew_agree_by(modules: Any) -> None:
+    """Networks worse than the median have more luck; some were trained four times."""
+    rng = np.random.default_rng(3)
+    true = rng.normal(0.7, 0.03, 150)
+    wide = np.where(true < 0.7, 0.015, 0.006)[:, None]
+
+    def trained(seeds: int) -> np.ndarray:
+        return true[:, None] + wide * rng.normal(size=(150, seeds))
+
+    one, other = trained(4), trained(2)
+    table = reached(modules, *(each[: 4 if n % 8 else 2] for n, each in enumerate(one)))
+    tables = [reached(modules, *trained(2)) for _ in range(30)]
+    pairs = ranking.pairs_of(one[:, :2].mean(1), table.macs)
+    for kind, found in modules.ceiling.ceilings(table).items():
+        again = [
+            ranking.tau_of(t.accuracy, o.accuracy, ranking.pairs_of(o.accuracy, t.macs)[kind])
+            for t, o in zip(tables, tables[1:], strict=False)
+        ]
+        assert found.value == pytest.approx(np.mean(again), abs=0.05), kind
+        assert found.low < ranking.tau_of(other.mean(1), table.accuracy, pairs[kind]) < found.high
+    single = modules.ceiling.ceilings(table, seeds=1)
+    for kind, value in modules.ceiling.measured(table).items():
+        assert single[kind].low < value < single[kind].high
 
 
 def test_each_answer_of_each_decision_is_a_column(modules: Any, table: Any) -> None:
@@ -268,7 +293,7 @@ def test_the_commands_measure_every_way(
     told = {row.what: row.value for one in rows.values() for row in one}
     assert np.isfinite(list(told.values())).all()
     ways = "params|macs|synflow|naswot|weight sharing|score (ghn)|calibrated score|ladder"
-    for way in f"{ways}|ridge on choices|1 epoch of training|another seed".split("|"):
+    for way in f"{ways}|ridge on choices|1 epoch of training|ceiling".split("|"):
         for kind in ("all", "better half", "equal size"):
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
     assert all(f"tau, equal size, {name}" in told for name in names)

@@ -58,6 +58,12 @@ def tau(values: ArrayLike, accuracy: ArrayLike, pairs: NDArray[np.bool_] | None 
     return _resampled(_taus(values, pairs), values, accuracy)
 
 
+def tau_of(values: ArrayLike, accuracy: ArrayLike, pairs: NDArray[np.bool_]) -> float:
+    """Return the same of a single row of values, without an interval."""
+    value, right = (np.asarray(each, dtype=float) for each in (values, accuracy))
+    return float(_tau_over(pairs)(value, right, np.ones((1, len(right))))[0])
+
+
 def tau_gain(
     values: ArrayLike,
     others: ArrayLike,
@@ -79,7 +85,7 @@ def _taus(values: ArrayLike, pairs: NDArray[np.bool_] | None) -> list[Statistic]
     fits = np.atleast_2d(np.asarray(values))
     shape = (*fits.shape, fits.shape[1])
     masks = np.broadcast_to(np.asarray(True if pairs is None else pairs), shape)
-    return [_tau_of(mask) for mask in masks]
+    return [_tau_over(mask) for mask in masks]
 
 
 def spearman(values: ArrayLike, accuracy: ArrayLike) -> Estimate:
@@ -158,7 +164,7 @@ def _over_fits(whole: Floats, drawn: Floats) -> Estimate:
     return Estimate(value=float(whole.mean()), low=float(low), high=float(high))
 
 
-def _tau_of(pairs: NDArray[np.bool_]) -> Statistic:
+def _tau_over(pairs: NDArray[np.bool_]) -> Statistic:
     def statistic(value: Floats, right: Floats, counts: Floats) -> Floats:
         mask = pairs.astype(float)
         one, other = np.sign(value[:, None] - value), np.sign(right[:, None] - right)
