@@ -350,8 +350,6 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
             yield name, lambda n=name: proxy(known, n, settings)
     score = "smash" if known.place.space.name == "memory-bank" else "ghn"
     yield "weight sharing", lambda: fitted(known, "shared", settings)
-    if score == "smash":
-        yield "ghn", lambda: fitted(known, "ghn", settings)
     yield f"score ({score})", lambda: fitted(known, score, settings)
     yield "score and params", lambda: with_size(known, fitted(known, score, settings))
     yield "ridge on choices", lambda: ridge(known, settings)
