@@ -120,9 +120,10 @@ def test_command(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert [msgspec.json.decode(line) for line in out.splitlines()] == [
         one.candidate.choices for one in first
     ]
-    assert (
-        "foretold from 5 trained networks; hypernas trust RUN --train 20 makes this surer" in told
-    )
+    result = own_run.result
+    trained = [*result.finalists, *result.random, result.biggest]
+    count = len({canonical(one.choices) for one in trained if one is not None})
+    assert f"from {count} trained networks; hypernas trust RUN --train 20 makes this surer" in told
     assert f"{first[0].accuracy:.1%} ±" in told
     with pytest.raises(SystemExit) as ended:
         main(["ask", folder, "--calibrated", "--budgets", "10", "20"])

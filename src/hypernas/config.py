@@ -92,9 +92,10 @@ class Config(Struct, frozen=True):
     pruner: Pruner = "none"
     """with --score-by training, which candidates are not trained to the end: none, or those that
     successive halving (halving) or hyperband stops"""
-    strategy: Literal["top", "ladder"] = "top"
-    """who becomes a finalist: the top by score, or who climbs a ladder of longer and longer
-    trainings, which stops when nothing better is likely"""
+    strategy: Literal["ladder", "top"] | None = None
+    """who becomes a finalist: who climbs a ladder of longer and longer trainings, which stops when
+    nothing better is likely, or the top by score; by default the ladder, or without a hypernetwork
+    the top"""
     sampler: str = "random"
     """how candidates are proposed: random, perturb, evolution, reinforce, smash, arch-gradient,
     tpe, nsga2 or nsga3"""
@@ -193,9 +194,14 @@ class Config(Struct, frozen=True):
         return self.score_by == "hypernet"
 
     @property
+    def climbs(self) -> bool:
+        """Whether finalists are those that climb the ladder."""
+        return self.fits and self.strategy != "top"
+
+    @property
     def goes_by_parts(self) -> bool:
         """Whether trainings stop on the way, and are measured after each epoch."""
-        return self.pruner != "none" or self.strategy == "ladder"
+        return self.pruner != "none" or self.climbs
 
     @property
     def processes(self) -> int:

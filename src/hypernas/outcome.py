@@ -127,7 +127,7 @@ def _chosen(config: Config, finalists: Sequence[Network]) -> list[Network]:
     """
     most = max(len(network.seeds) for network in finalists)
     several = [network for network in finalists if len(network.seeds) == most]
-    if config.strategy != "ladder" and config.score_by != "training":
+    if not config.climbs and config.score_by != "training":
         return several
     return [msgspec.structs.replace(n, seeds=n.seeds[1:] or n.seeds) for n in several]
 

@@ -272,7 +272,7 @@ def _say_plan(place: Workplace, voice: Voice) -> None:
     )
     if (more := plan.sample - plan.finalists) > 0:
         parts["train"] += f", {more} more random ones × 1 seed"
-    if place.config.strategy == "ladder":
+    if place.config.climbs:
         parts["train"] += f"; finalists: the best of at most {budget.climbers(plan)} candidates"
     parts["longer"] = f"{plan.best_epochs} more epochs of the winner"
     total = sum(plan.seconds.values())

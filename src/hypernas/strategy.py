@@ -19,7 +19,7 @@ def train_chosen(place: Workplace, scored: Sequence[Scored], voice: Voice) -> No
     Raises:
         RunError: nothing was scored yet.
     """
-    if place.config.strategy == "ladder":
+    if place.config.climbs:
         with timed(place.folder, "train"):
             picks: Picks | None = climbed(place, scored, voice)
     else:

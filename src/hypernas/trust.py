@@ -66,7 +66,7 @@ def trust(
     search += seconds.get("fit", 0.0) * place.plan.threads
     trained = sum(training.seconds for network in networks for training in network.seeds)
     climb = 0.0
-    if place.config.strategy == "ladder":  # its rungs, and trainings that it gave up
+    if place.config.climbs:  # its rungs, and trainings that it gave up
         climb = max(seconds.get("train", 0.0) * place.config.processes - trained, 0.0)
     return meter(sample, others, rivals, scored=scored, search_seconds=search, climb_seconds=climb)
 

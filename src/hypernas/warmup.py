@@ -47,7 +47,7 @@ def costs(place: Workplace) -> Costs:
     fitting = [c for c in block if config.limits.admit(c.params, c.macs)][:NETWORKS]
     seconds = [_epoch(place, candidate) for candidate in [*fitting, place.biggest]]
     epoch = sum(seconds) / len(seconds)
-    climbs, more = config.strategy == "ladder", place.data.validation / config.score_images
+    climbs, more = config.climbs, place.data.validation / config.score_images
     return Costs(
         step=step,
         threads=threads,
