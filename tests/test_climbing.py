@@ -266,11 +266,26 @@ def test_more_random_networks_do_not_change_the_finalists(
     assert after.of("random")[0] == before.of("random")[0]
 
 
-def test_what_a_ladder_needs() -> None:
-    for changes in ({"score_by": "synflow"}, {"score_by": "training"}):
-        unfit = msgspec.structs.replace(CLIMBS, steps=None, **changes)
-        with pytest.raises(ConfigError, match="--strategy ladder climbs from generated weights"):
-            check(unfit)
+def test_a_ladder_is_no_use_where_all_are_trained() -> None:
+    all_trained = msgspec.structs.replace(CLIMBS, steps=None, score_by="training")
+    with pytest.raises(ConfigError, match="--score-by training trains all"):
+        check(all_trained)
+    assert not msgspec.structs.replace(all_trained, strategy=None).climbs
+
+
+def test_without_a_hypernetwork_the_rungs_of_generated_weights_are_left_out(
+    tmp_path: Path,
+) -> None:
+    unfitted = msgspec.structs.replace(CLIMBS, steps=None, strategy=None, score_by="synflow")
+    run = Run.start(tmp_path / "run", unfitted, quiet=True)
+    run.everything()
+    assert widths(run.place).rungs == {"part": 2}
+    assert read_json(run.folder / "ladder.json", Known).ended
+    assert 1 <= len(run.result.finalists) <= 2
+    assert not list(run.folder.glob("networks/*/warm.json"))
+    found = costs(run.place)
+    assert (found.again, found.warm) == (0, 0)
+    assert found.zero_cost > 0
 
 
 def test_a_random_network_that_is_a_candidate_enters_once(run: Run) -> None:

@@ -103,9 +103,11 @@ def widths(place: Workplace) -> Widths:
     """Return how many candidates of a run climb; a rung that says nothing new is left out."""
     plan = place.plan
     most = climbers(plan)
-    rungs: dict[Rung, int] = {"warm": FEWER * most}
-    if place.data.validation > place.config.score_images:
-        rungs = {"rescore": FEWER**2 * most} | rungs
+    rungs: dict[Rung, int] = {}
+    if place.config.fits:  # these rungs are of generated weights
+        if place.data.validation > place.config.score_images:
+            rungs["rescore"] = FEWER**2 * most
+        rungs["warm"] = FEWER * most
     if plan.epochs >= LONG:
         rungs["part"] = most
     return Widths(

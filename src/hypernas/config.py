@@ -94,8 +94,8 @@ class Config(Struct, frozen=True):
     successive halving (halving) or hyperband stops"""
     strategy: Literal["ladder", "top"] | None = None
     """who becomes a finalist: who climbs a ladder of longer and longer trainings, which stops when
-    nothing better is likely, or the top by score; by default the ladder, or without a hypernetwork
-    the top"""
+    nothing better is likely, or the top by score; by default the ladder, or with --score-by
+    training the top"""
     sampler: str = "random"
     """how candidates are proposed: random, perturb, evolution, reinforce, smash, arch-gradient,
     tpe, nsga2 or nsga3"""
@@ -196,7 +196,7 @@ class Config(Struct, frozen=True):
     @property
     def climbs(self) -> bool:
         """Whether finalists are those that climb the ladder."""
-        return self.fits and self.strategy != "top"
+        return self.score_by != "training" and self.strategy != "top"
 
     @property
     def goes_by_parts(self) -> bool:
@@ -272,6 +272,11 @@ def check(config: Config) -> None:
         )
     if not config.fits:
         _require_unfitted(config)
+    if config.strategy == "ladder" and not config.climbs:
+        raise ConfigError(
+            "--strategy ladder is there to train few candidates, and --score-by training trains "
+            "all; leave one of them out"
+        )
     if config.score_epochs is not None and config.score_by != "training":
         raise ConfigError(
             f"--score-epochs {config.score_epochs} is for --score-by training; give both, or none"
@@ -302,11 +307,6 @@ def _require_unfitted(config: Config) -> None:
     Raises:
         ConfigError: names the option.
     """
-    if config.strategy == "ladder":
-        raise ConfigError(
-            "--strategy ladder climbs from generated weights, and --score-by "
-            f"{config.score_by} has none; leave one of them out"
-        )
     for name in ("steps", "fit_epochs", "fit_options", "teacher"):
         if getattr(config, name):
             flag = {"fit_options": "fit-set"}.get(name, name.replace("_", "-"))

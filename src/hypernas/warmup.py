@@ -47,7 +47,7 @@ def costs(place: Workplace) -> Costs:
     fitting = [c for c in block if config.limits.admit(c.params, c.macs)][:NETWORKS]
     seconds = [_epoch(place, candidate) for candidate in [*fitting, place.biggest]]
     epoch = sum(seconds) / len(seconds)
-    climbs, more = config.climbs, place.data.validation / config.score_images
+    generated, more = config.climbs and config.fits, place.data.validation / config.score_images
     return Costs(
         step=step,
         threads=threads,
@@ -55,10 +55,10 @@ def costs(place: Workplace) -> Costs:
         epoch=epoch,
         biggest_epoch=seconds[-1],
         overhead=OVERHEAD,
-        climbs=climbs,
-        zero_cost=_zero_cost(place) if climbs else 0.0,
-        again=score * more if climbs and more > 1 else 0.0,
-        warm=epoch * WARM_STEPS / place.train_batches.batches_per_epoch if climbs else 0.0,
+        climbs=config.climbs,
+        zero_cost=_zero_cost(place) if config.climbs else 0.0,
+        again=score * more if generated and more > 1 else 0.0,
+        warm=epoch * WARM_STEPS / place.train_batches.batches_per_epoch if generated else 0.0,
         alone=place.sampler.alone(config.given(1).get("trials", 0)),
     )
 
