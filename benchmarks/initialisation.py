@@ -39,7 +39,7 @@ from torch.optim.swa_utils import update_bn
 from hypernas.candidate import build_network
 from hypernas.choices import Architecture, canonical, identity
 from hypernas.files import read_json, write_json
-from hypernas.finalists import RANDOM_DRAWS, Picks
+from hypernas.finalists import Picks
 from hypernas.jobs import Train, read_weights
 from hypernas.randomness import derived_seed, rng
 from hypernas.runs import Run
@@ -97,7 +97,6 @@ def chosen(run: Run, count: int) -> list[Architecture]:
         lambda number: place.candidates.draw(rng(place.config.seed, "initialisation", number)),
         count - len(found),
         place.config.limits,
-        RANDOM_DRAWS,
     )
     return [candidate.choices for candidate in (*found, *drawn)]
 

@@ -37,6 +37,7 @@ from hypernas.jobs import Part
 from hypernas.ladder import Entry, climb
 from hypernas.pruning import Race
 from hypernas.randomness import rng
+from hypernas.ranking import RESAMPLES
 from hypernas.results import Limits, Scored
 from hypernas.samplers import Asked, Evolution, Reinforce, Sampler
 
@@ -262,18 +263,39 @@ def rows_of(known: Known, found: dict[str, Cost]) -> Iterator[Row]:
             unit="times",
             goal=goal,
             better="more",
-            note=f"at {epochs} epochs",
+            note=f"{times(found[name], ladder)}; at {epochs} epochs",
         )
+    longer = LONG / epochs
     yield Row(
         what=f"random search / ladder at {LONG} epochs, {known.name}",
-        value=found["random search"].at(LONG / epochs) / ladder.at(LONG / epochs),
+        value=found["random search"].at(longer) / ladder.at(longer),
         unit="times",
         goal=10.0,
         better="more",
         note="; ".join(
-            break_even(found["random search"], ladder, epochs, times) for times in (2, 5, 10)
+            [
+                times(found["random search"], ladder, longer),
+                *(
+                    break_even(found["random search"], ladder, epochs, often)
+                    for often in (2, 5, 10)
+                ),
+            ]
         ),
     )
+
+
+def times(dearer: Cost, cheaper: Cost, longer: float = 1.0) -> str:
+    """Say the 95 % interval of how many times cheaper one search is, over resampled runs of both.
+
+    Of ladders there are few runs, and the interval of so few is too narrow.
+    """
+    random = np.random.default_rng(0)
+    means = [
+        one.fixed + longer * random.choice(one.training, (RESAMPLES, len(one.training))).mean(1)
+        for one in (dearer, cheaper)
+    ]
+    low, high = np.quantile(means[0] / means[1], [0.025, 0.975])
+    return f"{low:.1f} to {high:.1f}"
 
 
 def _middle(values: Floats) -> Floats:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
 
 from hypernas import calibrating, jobs
 from hypernas.calibrating import calibrated
-from hypernas.choices import canonical
+from hypernas.choices import canonical, identity
 from hypernas.cli import main
-from hypernas.errors import RunError
+from hypernas.errors import ConfigError, RunError
+from hypernas.files import write_json
 from hypernas.finalists import networks, read_picks
 from hypernas.jobs import Train
-from hypernas.ladder import by_promise
+from hypernas.ladder import believe, by_promise
 from hypernas.results import Limits, Network, Scored
 from hypernas.runs import Run
 from hypernas.searching import top
@@ -110,6 +113,45 @@ def test_a_run_without_trained_networks_has_nothing_to_learn_from(own_run: Run) 
     (own_run.folder / "picks.json").unlink()
     with pytest.raises(RunError, match="no trained networks; run `hypernas train` on it"):
         own_run.calibrated(Limits())
+
+
+def test_those_larger_than_seen_are_warned_about(
+    own_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert own_run.calibrated(Limits()).larger == ""
+    survey = own_run.place.survey
+    small = sorted(survey.drawn, key=lambda one: one.params)[:20]
+    write_json(own_run.folder / "survey.json", msgspec.structs.replace(survey, drawn=small))
+    main(["ask", str(own_run.folder), "--calibrated"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "larger than any that the hypernetwork was trained on" in told
+
+
+def test_what_a_ladder_has_measured_is_known(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as every trained network was measured."""
+    asked = []
+
+    def keep(entries: Any, signals: dict[int, list[float]], *rest: Any, **options: Any) -> Any:
+        asked.append((rest[1], {len(each) for each in signals.values()}))
+        return believe(entries, signals, *rest, **options)
+
+    monkeypatch.setattr(calibrating, "believe", keep)
+    own_run.calibrated(Limits())
+    random = own_run.result.random[0]
+    (own_run.folder / f"networks/{identity(random.choices)}/warm.json").unlink()
+    own_run.calibrated(Limits())
+    (rungs, heights), (fewer, lower) = asked
+    assert rungs[-1] == "warm", "the run has climbed"
+    assert fewer == rungs[:-1]
+    assert max(heights) == 1 + len(rungs)
+    assert max(lower) == len(rungs)
+
+
+def test_where_all_are_trained_nothing_is_foretold(own_run: Run) -> None:
+    config = msgspec.structs.replace(own_run.config, score_by="training", steps=None)
+    write_json(own_run.folder / "config.json", config)
+    with pytest.raises(ConfigError, match=r"by training them.* ask without --calibrated"):
+        Run.open(own_run.folder, quiet=True).calibrated(Limits())
 
 
 def test_command(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from hypernas.climbing import climbed, part, widths
 from hypernas.config import check
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, RunError
-from hypernas.files import read_json
-from hypernas.finalists import Picks
+from hypernas.files import read_json, write_json
+from hypernas.finalists import Picks, networks
 from hypernas.jobs import Rescore, Train, TrainPart, Warm
 from hypernas.ladder import Known
 from hypernas.proxies import Timed
+from hypernas.results import Network, Training
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
 from hypernas.training import Trainer
@@ -84,21 +85,36 @@ def stop(monkeypatch: pytest.MonkeyPatch, run: Run, trainings: int) -> None:
             run.train()
 
 
-def test_the_verdict_leaves_out_the_seed_by_which_finalists_were_chosen(run: Run) -> None:
-    """Its luck is in the test split too."""
-    finalists, config = run.result.finalists, run.config
-    most = max(len(one.seeds) for one in finalists)
-    assert most == 2
-    judged = outcome._chosen(config, finalists)
-    assert [[t.seed for t in one.seeds] for one in judged] == [[1]] * len(judged)
+def test_seeds_that_chose_are_not_judged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their luck is in the test split too."""
+    result, config, judged = run.result, run.config, []
+
+    def seeds(several: Sequence[Network] | None) -> set[tuple[int, ...]] | None:
+        return several and {tuple(t.seed for t in one.seeds) for one in several}
+
+    def keep(found: list[Network], random: list[Network], biggest: Network, **options: Any) -> None:
+        judged.append((len(found), seeds(found), seeds(random), seeds(options.get("picks"))))
+
+    monkeypatch.setattr(outcome, "verdict", keep)
     by_score = msgspec.structs.replace(config, strategy="top")
-    assert {len(one.seeds) for one in outcome._chosen(by_score, finalists)} == {2}
     by_training = msgspec.structs.replace(by_score, score_by="training")
-    assert [[t.seed for t in one.seeds] for one in outcome._chosen(by_training, finalists)] == [
-        [1]
-    ] * len(judged)
-    once = [msgspec.structs.replace(one, seeds=one.seeds[:1]) for one in finalists]
-    assert all(len(one.seeds) == 1 for one in outcome._chosen(config, once)), "or there is none"
+    whole = [one for one in result.finalists if len(one.seeds) == 2]
+    once = [msgspec.structs.replace(one, seeds=one.seeds[:1]) for one in result.finalists]
+    rest: Any = result.random, result.biggest, 9
+    for options, several in (
+        (config, result.finalists),
+        (config, once),
+        (by_score, result.finalists),
+        (by_training, result.finalists),
+    ):
+        outcome._judged(options, several, *rest)
+    both = {(0, 1)}
+    assert judged == [
+        (len(result.finalists), {(0,)}, {(0,)}, {(1,)}),
+        (len(result.finalists), {(0,)}, {(0,)}, None),
+        (len(whole), both, both, None),
+        (len(whole), {(1,)}, both, {(1,)}),
+    ]
 
 
 def test_who_climbed_how_far(run: Run) -> None:
@@ -207,13 +223,49 @@ def test_no_rung_below_the_top_looks_at_the_test_split(
 
 def test_a_score_on_all_images_is_another(run: Run) -> None:
     scored = run.scored[0]
-    found = Rescore(choices=scored.choices).do(run.place)
+    found = Rescore(choices=scored.choices).do(run.place).value
     place = run.place
     few, many = place.generated.batches, place.generated_on_all.batches
     assert sum(len(x) for x, _ in few) == 40
     assert sum(len(x) for x, _ in many) == place.data.validation
     assert found != scored.score
     assert found == pytest.approx(scored.score, abs=0.2)
+
+
+def test_the_test_split_decides_nothing_on_the_ladder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is measured with each training, while the ladder still decides on further ones."""
+    before = {name: read_json(run.folder / name, dict) for name in ("picks.json", "ladder.json")}
+    for name in before:
+        (run.folder / name).unlink()
+    shutil.rmtree(run.folder / "networks")
+    do = Train.do
+
+    def reversed_on_test(self: Train, place: Workplace, *rest: Any) -> Training:
+        result = do(self, place, *rest)
+        assert result.test_accuracy is not None
+        changed = msgspec.structs.replace(result, test_accuracy=1 - result.test_accuracy)
+        write_json(place.folder / self.folder / "result.json", changed)
+        return changed
+
+    monkeypatch.setattr(Train, "do", reversed_on_test)
+    run.train()
+    after = {name: read_json(run.folder / name, dict) for name in before}
+    for one in (before, after):
+        assert one["ladder.json"].pop("seconds") > 0
+    assert after == before
+
+
+def test_longer_trainings_are_climbed_to_anew(run: Run) -> None:
+    run.train(epochs=4)
+    picks = read_json(run.folder / "picks.json", Picks)
+    assert picks.epochs == 4
+    found = networks(run.place, picks, run.place.plan)
+    assert {t.epochs for one in found for t in one.seeds} == {4}
+    first = read_json(run.folder / "ladder.json", Known)
+    assert first.seconds > 0
+    assert first.ended
 
 
 def test_a_rung_that_says_nothing_new_is_left_out(run: Run) -> None:

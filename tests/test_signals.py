@@ -26,7 +26,8 @@ def config(score_by: str, **changes: Any) -> Config:
 
 def test_a_search_by_a_proxy(tmp_path: Path) -> None:
     name = "params"
-    run = Run.start(tmp_path / "run", config(name, trials=20), quiet=True).everything()
+    asked = config(name, trials=20, strategy="top")
+    run = Run.start(tmp_path / "run", asked, quiet=True).everything()
     assert not (run.folder / "hypernet.safetensors").exists()
     scored = run.scored
     assert len(scored) == 20
@@ -40,6 +41,10 @@ def test_a_search_by_a_proxy(tmp_path: Path) -> None:
     assert f"{name} of the untrained network" in page
     assert "A hypernetwork wrote" not in page
     assert run.ask(msgspec.structs.replace(run.config.limits, max_params=10**6)).found
+    signals = [signal.name for signal in run.trust(train=8).signals]
+    assert signals[0] == "score"
+    assert name not in signals, "it would be held against itself"
+    assert "macs" in signals
 
 
 def test_a_search_by_training(tmp_path: Path, trained: list[Train]) -> None:

@@ -271,6 +271,9 @@ def test_break_even(modules: Any) -> None:
     assert told(random, ladder, 10, 2) == "2 times from 20 epochs"
     assert random.at(2) == pytest.approx(2 * ladder.at(2))
     assert told(random, ladder, 10, 5) == "5 times never (at most 5.0)"
+    varied = cost(0.0, np.array([80.0, 120.0] * 50))
+    assert modules.search_cost.times(varied, ladder) == "1.2 to 1.3"
+    assert modules.search_cost.times(varied, ladder, 100.0) == "4.7 to 5.0"
 
 
 @pytest.mark.slow  # 2 minutes

@@ -19,8 +19,9 @@ from hypernas import training
 from hypernas.candidate import build_network
 from hypernas.config import Config
 from hypernas.data import Augmentation
+from hypernas.scoring import WORST
 from hypernas.tasks import Classification
-from hypernas.training import Recipe, Trainer, measure, measure_exits
+from hypernas.training import Recipe, Trained, Trainer, measure, measure_exits
 from hypernas.workplace import Workplace
 
 CHOICES = {"width": 6, "depth": 1, "layer0.op": "conv", "layer0.kernel": 3, "heads": ["plain"]}
@@ -142,6 +143,18 @@ def test_measure_is_the_mean_over_all_examples() -> None:
     assert found.accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
     loss = nn.functional.cross_entropy(logits, labels).item()
     assert found.loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_outputs_that_overflow_have_a_loss_that_files_can_hold(tmp_path: Path) -> None:
+    """JSON knows no infinity, and a result that cannot be read would stop a run for good."""
+    broken = trainer(tmp_path)
+    broken.measured = []
+    with torch.no_grad():
+        next(broken.module.parameters()).fill_(torch.nan)
+    reached = broken.run(batches(), lambda done, total: None)
+    assert reached.loss == -WORST
+    assert set(reached.loss_by_epoch) == {-WORST}
+    assert msgspec.json.decode(msgspec.json.encode(reached), type=Trained) == reached
 
 
 def test_network_without_parameters_trains_to_nothing(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ GUARDS: dict[str, str] = {
     "the test split touched before the end": (
         "test_traps.test_no_step_before_the_last_looks_at_the_test_split "
         "test_traps.test_the_test_split_decides_nothing "
+        "test_climbing.test_the_test_split_decides_nothing_on_the_ladder "
         "test_climbing.test_no_rung_below_the_top_looks_at_the_test_split "
         "test_jobs.test_training_is_done_once_and_the_test_split_measured_once"
     ),
@@ -79,7 +80,8 @@ GUARDS: dict[str, str] = {
         "test_fit_space.test_larger_than_what_was_fitted_on_is_warned_about "
         "test_survey.test_how_many_are_larger_than_seen_is_said "
         "test_asking.test_answers_larger_than_seen_are_warned_about "
-        "test_asking.test_a_report_warns_of_networks_larger_than_seen"
+        "test_asking.test_a_report_warns_of_networks_larger_than_seen "
+        "test_calibrating.test_those_larger_than_seen_are_warned_about"
     ),
 }
 """the tests of each trap"""

@@ -131,8 +131,8 @@ def test_few_repetitions_tell_less_apart() -> None:
 def test_what_the_ladder_spent_counts_for_random_search() -> None:
     networks = [network(n, [0.5 + 0.01 * n], score=n) for n in range(10)]
     found = [
-        meter(networks, [], {}, scored=10, search_seconds=50.0, climb_seconds=climb)
-        for climb in (0.0, 30.0)
+        meter(networks, [], {}, scored=10, search_seconds=50.0, paid_seconds=paid)
+        for paid in (50.0, 80.0)
     ]
     assert [each.random_count for each in found if each] == [5, 8]
     assert len({each.signals[0].seconds for each in found if each}) == 1, "scores cost the same"
@@ -176,7 +176,7 @@ def test_what_the_meter_says() -> None:
     sizes = [float(one.params) for one in networks]
     noise = list(np.random.default_rng(1).normal(size=len(networks)))
     rivals = {"params": (sizes, 0.0), "noise": (noise, 2.0)}
-    found = meter(networks, searched, rivals, scored=100, search_seconds=100.0)
+    found = meter(networks, searched, rivals, scored=100, search_seconds=100.0, paid_seconds=100.0)
     assert found is not None
     assert [signal.name for signal in found.signals] == ["score", "params", "noise"]
     assert found.beyond_size == "yes"
@@ -186,7 +186,9 @@ def test_what_the_meter_says() -> None:
     assert found.tie.networks >= 2
     assert found.random_search is not None
     assert found.random_search.value <= max(n.test_accuracy or 0 for n in networks)
-    again = meter(networks[::-1], searched, {}, scored=100, search_seconds=100.0)
+    again = meter(
+        networks[::-1], searched, {}, scored=100, search_seconds=100.0, paid_seconds=100.0
+    )
     assert again is not None
     assert again.signals[0].tau["all"].value == pytest.approx(found.signals[0].tau["all"].value)
 
@@ -194,12 +196,16 @@ def test_what_the_meter_says() -> None:
 def test_a_rival_that_ranks_as_well_is_named() -> None:
     networks = made()
     perfect = [one.test_accuracy or 0.0 for one in networks]
-    found = meter(networks, [], {"params": (perfect, 0.0)}, scored=100, search_seconds=0.0)
+    found = meter(
+        networks, [], {"params": (perfect, 0.0)}, scored=100, search_seconds=0.0, paid_seconds=0.0
+    )
     assert found is not None
     assert (
         "params ranks them as well or better, 1.00 (1.00 to 1.00), at no higher cost" in found.text
     )
-    dear = meter(networks, [], {"params": (perfect, 9.0)}, scored=100, search_seconds=0.0)
+    dear = meter(
+        networks, [], {"params": (perfect, 9.0)}, scored=100, search_seconds=0.0, paid_seconds=0.0
+    )
     assert dear is not None
     assert "params ranks" not in dear.text
     assert "no network was trained twice" in found.text
@@ -210,14 +216,14 @@ def test_a_score_of_the_wrong_sign_says_no() -> None:
     networks = [
         network(n, [0.5 + n / 100], score=-float(n), size=100 + (7 * n) % 24) for n in range(24)
     ]
-    found = meter(networks, [], {}, scored=100, search_seconds=0.0)
+    found = meter(networks, [], {}, scored=100, search_seconds=0.0, paid_seconds=0.0)
     assert found is not None
     assert found.beyond_size == "no"
     assert found.signals[0].tau["all"].value == -1
 
 
 def test_too_few_networks() -> None:
-    assert meter(made()[:7], [], {}, scored=100, search_seconds=1.0) is None
+    assert meter(made()[:7], [], {}, scored=100, search_seconds=1.0, paid_seconds=1.0) is None
 
 
 def test_equal_sizes_and_ties_in_rankings() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from hypernas import finalists
 from hypernas.best import stages
-from hypernas.choices import identity
+from hypernas.candidate import Candidate, Candidates
+from hypernas.choices import Architecture, identity
 from hypernas.errors import ConfigError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, promoted, sampled
@@ -131,6 +134,26 @@ def test_more_than_the_survey_holds_are_drawn(finished_run: Run) -> None:
     place.survey = few
     found = sampled(place, 6)
     assert len(found) == 6
+
+
+def test_a_space_of_few_networks_is_given_up_on(
+    finished_run: Run, monkeypatch: pytest.MonkeyPatch, trained: list[Train]
+) -> None:
+    """After some draws; and who asks for more is refused before anything is trained."""
+    place, drawn = finished_run.place, []
+    survey = msgspec.structs.replace(place.survey, drawn=place.survey.drawn[:3])
+    place.__dict__ |= {"survey": survey}
+
+    def relatives(self: Candidates, choices: Architecture, *_: Any) -> Candidate:
+        drawn.append(choices)
+        return self.of(choices)
+
+    monkeypatch.setattr(Candidates, "perturb", relatives)
+    assert 1 <= len(sampled(place, 8)) <= 3
+    assert len(drawn) == finalists.FURTHER
+    with pytest.raises(ConfigError, match="fewer than 8 different networks are in the space"):
+        finished_run.trust(train=8)
+    assert not trained
 
 
 def test_the_best_by_one_seed_is_trained_with_all(own_run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -241,3 +242,49 @@ def test_missing_test_accuracy_is_our_bug():
 
 def test_points_have_a_true_minus():
     assert [points(x) for x in (0.0123, -0.0123, 0.0)] == ["+1.2", "−1.2", "0.0"]
+
+
+def test_training_more_candidates_than_random_ones_is_no_advantage() -> None:
+    """Forty of which the scores say nothing, one seed each: the best of them is better by luck."""
+    rng, yes, bests = np.random.default_rng(0), 0, []
+
+    def drawn(first: int, count: int) -> list[Network]:
+        found = []
+        for name in range(first, first + count):
+            level = 0.8 + 0.012 * rng.standard_normal()
+            val, test = (level + 0.007 * rng.standard_normal(2)).tolist()
+            found.append(network(name, [val], [test]))
+        return found
+
+    for world in range(40):
+        found = verdict(drawn(0, 40), drawn(40, 8), big(0.8), test_examples=10_000)
+        assert found.best_difference is not None
+        yes += found.beats_random == "yes"
+        bests.append(found.best_difference[0])
+        assert found.beats_biggest == "not shown", world
+    assert yes <= 3
+    assert abs(np.mean(bests)) < 0.004
+
+
+def test_the_best_of_as_many_is_their_mean_over_all_choices() -> None:
+    val = [0.5, 0.9, 0.7, 0.6]
+    test = [0.1, 0.4, 0.3, 0.2]
+    four = [network(n, [v], [t]) for n, (v, t) in enumerate(zip(val, test, strict=True))]
+    two = [network(n, [v], [v]) for n, v in ((8, 0.5), (9, 0.55))]
+    found = verdict(four, two, big(0.8), test_examples=100)
+    every = [test[max(pair, key=lambda n: val[n])] for pair in combinations(range(4), 2)]
+    assert found.best_difference is not None
+    assert found.best_difference[0] == pytest.approx(np.mean(every) - 0.55)
+
+
+def test_the_pick_against_the_biggest_is_judged_without_the_seed_that_chose() -> None:
+    chosen = [network(0, [0.9, 0.8, 0.8], [0.95, 0.8, 0.8]), network(1, [0.7] * 3, [0.7] * 3)]
+    later = [replace(one, seeds=one.seeds[1:]) for one in chosen]
+    found = verdict(chosen, group(0.7), big(0.8), picks=later, test_examples=10_000)
+    large = np.mean([t.test_accuracy or 0 for t in big(0.8).seeds])
+    assert found.biggest_difference is not None
+    assert found.biggest_difference[0] == pytest.approx(0.8 - large)
+    one_left = [replace(one, seeds=one.seeds[1:2]) for one in chosen]
+    found = verdict(chosen, group(0.7), big(0.8), picks=one_left, test_examples=10_000)
+    assert found.beats_biggest == "not shown"
+    assert "with one seed but the one that chose, whose luck was not measured" in found.text

@@ -12,7 +12,7 @@ from hypernas.calibrating import Calibrated
 from hypernas.choices import Architecture
 from hypernas.console import Voice
 from hypernas.curves import Scale, front
-from hypernas.errors import DataError
+from hypernas.errors import ConfigError, DataError
 from hypernas.explaining import Explanation
 from hypernas.files import read_json
 from hypernas.finalists import Picks, best_of, networks, read_picks, so_far
@@ -92,8 +92,13 @@ class Answers:
 
         Raises:
             RunError: nothing is trained yet.
-            ConfigError: no scored candidate is within the limits.
+            ConfigError: no scored candidate is within the limits, or all of them were trained.
         """
+        if self.config.score_by == "training":
+            raise ConfigError(
+                f"{self.folder} ranks candidates by training them, and there is nothing to "
+                "foretell; ask without --calibrated"
+            )
         with owned(self.folder):
             trained = so_far(self.place, self._picks(), self.place.plan)
             scored = [*self.scored, *self._study("ask", owned=False).scored]

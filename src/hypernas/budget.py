@@ -169,9 +169,17 @@ def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
 
 def _before(finalists: int, most: int, trials: int, costs: Costs) -> float:
     """Seconds of zero-cost scores, and of the rungs below the trainings for all that climb them."""
-    others = max(finalists, sample(finalists)) + 1 if most else 0
-    warm, again, entered = (min(FEWER**n * most, trials) + others for n in (1, 2, 3))
-    return costs.zero_cost * entered + costs.again * again + costs.warm * warm
+    if not most:
+        return 0.0
+    others = max(finalists, sample(finalists)) + 1
+    entered = min(FEWER**3 * most, trials)
+    again = max(most, entered // FEWER) if costs.again else entered
+    warm = max(most, again // FEWER)
+    return (
+        costs.zero_cost * (entered + others)
+        + costs.again * (again + others)
+        + costs.warm * (warm + others)
+    )
 
 
 def _climbers(finalists: int, costs: Costs) -> int:

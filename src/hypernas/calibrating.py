@@ -7,18 +7,20 @@ believe of them (:mod:`hypernas.posterior`), without a further training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import fmean
 
 import msgspec
 
 from hypernas import jobs
-from hypernas.choices import Architecture, canonical
+from hypernas.choices import Architecture, canonical, identity
 from hypernas.console import Voice, chance, share, short
 from hypernas.errors import ConfigError
+from hypernas.files import read_json
 from hypernas.jobs import ZeroCost, done
-from hypernas.ladder import REGRET, Entry, believe
+from hypernas.ladder import REGRET, Entry, Rung, believe
 from hypernas.proxies import SIZES, Timed, common
 from hypernas.results import Limits, Network, Scored
 from hypernas.searching import distinct
@@ -28,6 +30,8 @@ from hypernas.workplace import Workplace
 
 MOST = 200
 """candidates of which it is foretold, from the most promising on"""
+RUNGS: tuple[Rung, ...] = ("rescore", "warm")
+"""of the ladder, whose signals are kept beside a network"""
 TRUSTED, MORE = 20, "hypernas trust RUN --train 20"
 """trained networks that are enough, and what trains so many"""
 
@@ -58,10 +62,13 @@ class Calibrated:
     Attributes:
         found: best first.
         networks: how many trained ones it is foretold from.
+        larger: in words, those found that are larger than any that the hypernetwork was fitted on;
+            empty where there is none.
     """
 
     found: list[Foretold]
     networks: int
+    larger: str = ""
 
 
 def calibrated(
@@ -95,15 +102,21 @@ def calibrated(
         )
     place.threads(1)  # as in the processes of a run: last digits depend on it
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
-        proxies = zero_cost(pool, voice, [known[key].choices for key in keys])
+        proxies, _ = zero_cost(pool, voice, [known[key].choices for key in keys])
     entries = [
         Entry(choices=o.choices, params=o.params, macs=o.macs, score=o.score, proxies=proxies[key])
         for key in keys
         for o in [known[key]]
     ]
-    signals = {number: [one.score] for number, one in enumerate(entries)}
     accuracies = {number: reached[key] for number, key in enumerate(keys) if key in reached}
-    posterior = believe(entries, signals, accuracies, seed=place.config.seed)
+    measured = [_measured(place, one) for one in entries]
+    # of a rung that a trained network skipped, the posterior could not learn what it is worth
+    rungs = [rung for rung in RUNGS if all(rung in measured[number] for number in accuracies)]
+    signals = {
+        number: [one.score, *_as_far_as(measured[number], rungs)]
+        for number, one in enumerate(entries)
+    }
+    posterior = believe(entries, signals, accuracies, rungs, seed=place.config.seed)
     means, deviations = posterior.means, posterior.deviations
     near = posterior.near_best(REGRET, among)
     found = [
@@ -116,7 +129,22 @@ def calibrated(
         )
         for n in among
     ]
-    return Calibrated(sorted(found, key=lambda one: -one.accuracy), len(accuracies))
+    found.sort(key=lambda one: -one.accuracy)
+    several = [one.candidate for one in found]
+    larger = place.fit_survey.larger(several) if place.config.fits else ""
+    return Calibrated(found, len(accuracies), larger)
+
+
+def _measured(place: Workplace, entry: Entry) -> dict[Rung, float]:
+    """Return what a ladder has measured of an entry below the trainings."""
+    folder = place.folder / f"networks/{identity(entry.choices)}"
+    paths = {rung: folder / f"{rung}.json" for rung in RUNGS}
+    return {rung: read_json(path, Timed).value for rung, path in paths.items() if path.exists()}
+
+
+def _as_far_as(measured: Mapping[Rung, float], rungs: Sequence[Rung]) -> list[float]:
+    """Return the signals of an entry from the lowest rung to the highest that it has climbed."""
+    return [measured[rung] for rung in takewhile(lambda rung: rung in measured, rungs)]
 
 
 def show(voice: Voice, answer: Calibrated, count: int, word: str) -> None:
@@ -142,6 +170,8 @@ def show(voice: Voice, answer: Calibrated, count: int, word: str) -> None:
     ]
     header = ("rank", f"{word} ± 95 %", "P near best", "trained", "score", "params", "MACs")
     voice.table(f"best by {word} foretold on validation", header, rows)
+    if answer.larger:
+        voice.say(answer.larger)
     few = "" if answer.networks >= TRUSTED else f"; {MORE} makes this surer"
     voice.say(
         f"foretold from {answer.networks} trained networks{few}; P near best: none of "
@@ -151,8 +181,8 @@ def show(voice: Voice, answer: Calibrated, count: int, word: str) -> None:
 
 def zero_cost(
     pool: Pool, voice: Voice, architectures: Sequence[Architecture]
-) -> dict[str, dict[str, float]]:
-    """Return the zero-cost scores of architectures by their canonical forms.
+) -> tuple[dict[str, dict[str, float]], float]:
+    """Return the zero-cost scores of architectures by their canonical forms, and CPU seconds.
 
     Those are left out that one of the architectures does not have, and sizes.
     """
@@ -160,7 +190,8 @@ def zero_cost(
     answers = done(pool, voice, "zero-cost", [ZeroCost(choices=c) for c in keys.values()])
     found = msgspec.convert(answers, list[dict[str, Timed]])
     names = [name for name in common(found) if name not in SIZES]
-    return {
+    values = {
         key: {name: values[name].value for name in names}
         for key, values in zip(keys, found, strict=True)
     }
+    return values, sum(one.seconds for values in found for one in values.values())

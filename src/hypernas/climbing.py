@@ -53,16 +53,34 @@ class Trained:
         pool: its processes.
         voice: shows how it goes.
         entries: of the ladder.
+        by_epoch: measure trainings after each epoch, of which the rung of a part needs one.
 
     Attributes:
         seeds: how often each entry was trained, by its number.
+        spent: CPU seconds of signals.
+        parts: CPU seconds of trainings as far as the rung of a part, by number.
     """
 
     def __init__(
-        self, place: Workplace, pool: Pool, voice: Voice, entries: Sequence[Entry]
+        self,
+        place: Workplace,
+        pool: Pool,
+        voice: Voice,
+        entries: Sequence[Entry],
+        *,
+        by_epoch: bool,
     ) -> None:
         self.place, self.pool, self.voice, self.entries = place, pool, voice, entries
+        self.by_epoch = by_epoch
         self.seeds: dict[int, int] = {}
+        self.spent = 0.0
+        self.parts: dict[int, float] = {}
+
+    @property
+    def rungs(self) -> float:
+        """CPU seconds of what was done below the full training, and of trainings given up."""
+        given_up = (cost for number, cost in self.parts.items() if number not in self.seeds)
+        return self.spent + sum(given_up)
 
     def climb(self, rung: Rung, numbers: Sequence[int]) -> list[float]:
         """Return the signal of each entry on a rung."""
@@ -70,17 +88,20 @@ class Trained:
         if rung == "part":
             epochs = self.place.plan.epochs
             parts = [TrainPart(choices=c, epochs=epochs, until=part(epochs)) for c in every]
-            return [found["accuracy"] for found in self._done(rung, parts)]
+            reached = self._done(rung, parts)
+            self.parts |= {n: one["seconds"] for n, one in zip(numbers, reached, strict=True)}
+            return [one["accuracy"] for one in reached]
         kind = Rescore if rung == "rescore" else Warm
-        return self._done(rung, [kind(choices=choices) for choices in every])
+        found = self._done(rung, [kind(choices=choices) for choices in every])
+        self.spent += sum(one["seconds"] for one in found)
+        return [one["value"] for one in found]
 
     def train(self, seeds: Mapping[int, int]) -> dict[int, list[float]]:
         """Train entries with so many seeds; return their accuracies."""
         order = sorted(seeds, key=lambda number: -self.entries[number].macs)
         todo = [
-            (number, Train(choices=self.entries[number].choices, seed=seed, epochs=epochs))
+            (number, self._training(number, seed))
             for number in order
-            for epochs in [self.place.plan.epochs]
             for seed in range(seeds[number])
         ]
         self.seeds |= seeds
@@ -89,6 +110,14 @@ class Trained:
         for (number, _), answer in zip(todo, answers, strict=True):
             reached[number].append(answer["val_accuracy"])
         return reached
+
+    def _training(self, number: int, seed: int) -> Train:
+        return Train(
+            choices=self.entries[number].choices,
+            seed=seed,
+            epochs=self.place.plan.epochs,
+            by_epoch=self.by_epoch and seed == 0,
+        )
 
     def _done(self, title: str, todo: Sequence[Job]) -> list[Any]:
         return done(self.pool, self.voice, title, todo)
@@ -108,7 +137,7 @@ def widths(place: Workplace) -> Widths:
         if place.data.validation > place.config.score_images:
             rungs["rescore"] = FEWER**2 * most
         rungs["warm"] = FEWER * most
-    if plan.epochs >= LONG:
+    if plan.epochs >= LONG and place.budgets is None:  # a part is judged by its last exit
         rungs["part"] = most
     return Widths(
         rungs=rungs,
@@ -142,15 +171,16 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     )
     place.threads(1)
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
-        proxies = zero_cost(pool, voice, [one.choices for one in [*field, *others]])
+        proxies, spent = zero_cost(pool, voice, [one.choices for one in [*field, *others]])
         entries = _entries(field, others, plan.seeds, proxies)
-        source = Trained(place, pool, voice, entries)
+        source = Trained(place, pool, voice, entries, by_epoch="part" in wide.rungs)
         first = _finalists(place, scored, source, [first_of(entries)])
         picks = _kept(place, scored, first, others, ended=False)
         for standing in climb(entries, wide, source, seed=place.config.seed):
             finalists = _finalists(place, scored, source, standing.arrived)
             picks = _kept(place, scored, finalists, others, ended=standing.ended)
-            write_json(place.folder / "ladder.json", _told(entries, standing))
+            told = _told(entries, standing, spent + source.rungs)
+            write_json(place.folder / "ladder.json", told)
             _say(voice, entries, standing)
     return picks
 
@@ -165,7 +195,8 @@ def _with_other_sample(place: Workplace, scored: Sequence[Scored]) -> Picks | No
     picks = read_json(path, Picks) if path.exists() else None
     if picks is None or not picks.ended:
         return None
-    if (picks.trials, picks.finalists) != (len(scored), plan.finalists):
+    chosen = picks.trials, picks.finalists, picks.epochs
+    if chosen != (len(scored), plan.finalists, plan.epochs):
         return None
     in_full = sum(one.seeds is None for one in picks.of("random"))
     others = baseline(place, scored, min(plan.finalists, in_full), plan.sample)
@@ -215,11 +246,11 @@ def _finalists(
     place: Workplace, scored: Sequence[Scored], source: Trained, numbers: Iterable[int]
 ) -> list[Pick]:
     """Return candidates as picks of as many seeds as they have; fewer than planned are told."""
+    order = list(numbers)
+    candidates = [place.candidates.of(source.entries[number].choices) for number in order]
     found = []
-    for number in numbers:
-        candidate = place.candidates.of(source.entries[number].choices)
+    for number, one in zip(order, picked(place, "search", candidates, scored), strict=True):
         seeds = source.seeds.get(number, 1)
-        one = picked(place, "search", [candidate], scored)[0]
         whole = seeds >= place.plan.seeds
         found.append(msgspec.structs.replace(one, seeds=None if whole else seeds))
     return found
@@ -240,12 +271,13 @@ def _kept(
         sample=plan.sample,
         networks=[*finalists, *others],
         ended=ended,
+        epochs=plan.epochs,
     )
     write_json(place.folder / "picks.json", picks)
     return picks
 
 
-def _told(entries: Sequence[Entry], standing: Standing) -> Known:
+def _told(entries: Sequence[Entry], standing: Standing, seconds: float) -> Known:
     order = sorted(range(len(entries)), key=lambda number: -standing.expected[number])
     candidates = [
         Believed(
@@ -259,7 +291,12 @@ def _told(entries: Sequence[Entry], standing: Standing) -> Known:
         )
         for number in order[:SHOWN]
     ]
-    return Known(ended=standing.ended, certainty=standing.certainty, candidates=candidates)
+    return Known(
+        ended=standing.ended,
+        certainty=standing.certainty,
+        candidates=candidates,
+        seconds=seconds,
+    )
 
 
 def _say(voice: Voice, entries: Sequence[Entry], standing: Standing) -> None:

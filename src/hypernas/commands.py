@@ -109,7 +109,8 @@ def train(
         native: run folder on the data of --transfer-to, whose winner is trained beside.
         random: random architectures beside the transferred one; by default 3.
         image_size: side to which the images of --transfer-to are brought, pixels.
-        finalists: best candidates to train; by default as planned.
+        finalists: best candidates to train, with the ladder those that get all seeds; by default as
+            planned.
         seeds: trainings of each network; by default as planned.
         epochs: of each training; by default as planned.
         quiet: print nothing.

@@ -75,8 +75,9 @@ class Config(Struct, frozen=True):
     trials: int | None = None
     """candidates to score; by default what the minutes allow, or for smash what its options say"""
     finalists: int | None = None
-    """best candidates to train for real, beside as many random ones and the biggest that fits; by
-    default 5, or fewer where the minutes allow no more"""
+    """best candidates to train for real, beside as many random ones and the biggest that fits; the
+    ladder trains more candidates, and the best so many get all seeds; by default 5, or fewer where
+    the minutes allow no more"""
     seeds: int | None = None
     """trainings of each of these networks; by default 3, or fewer as for --finalists"""
     epochs: int | None = None
@@ -197,11 +198,6 @@ class Config(Struct, frozen=True):
     def climbs(self) -> bool:
         """Whether finalists are those that climb the ladder."""
         return self.score_by != "training" and self.strategy != "top"
-
-    @property
-    def goes_by_parts(self) -> bool:
-        """Whether trainings stop on the way, and are measured after each epoch."""
-        return self.pruner != "none" or self.climbs
 
     @property
     def processes(self) -> int:

@@ -1,14 +1,15 @@
 """Which networks are trained for real, and what became of them.
 
-The best by score, as many random ones, and the biggest that fits, all by one recipe: without the
-last two no one could say whether the search was worth it. More random ones, of one training each,
+The best by score, or whom the ladder chooses (:mod:`hypernas.climbing`), as many random ones, and
+the biggest that fits, all by one recipe: without the last two no one could say whether the search
+was worth it. More random ones, of one training each,
 tell how far scores may be believed (:mod:`hypernas.trust`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -24,9 +25,12 @@ from hypernas.randomness import rng
 from hypernas.results import Network, Rebuilt, Scored, Source, Struct, Training
 from hypernas.scoring import Score
 from hypernas.searching import distinct, top
+from hypernas.survey import Surveyed
 from hypernas.workplace import Workplace
 
-RANDOM_DRAWS = 20_000
+FURTHER, ANEW = 1000, 0.5
+"""draws where the survey has too few within the limits: relatives of those, each choice drawn anew
+with this probability"""
 
 
 class Pick(Struct, frozen=True):
@@ -53,6 +57,8 @@ class Picks(Struct, frozen=True):
     """random networks that were asked for, where these are more"""
     ended: bool = True
     """False while a ladder may choose further ones"""
+    epochs: int = 0
+    """of the trainings by which a ladder chose; 0 where none did"""
 
     def of(self, source: Source) -> list[Pick]:
         """Return those from one source, in order."""
@@ -86,8 +92,8 @@ def sampled(place: Workplace, count: int) -> list[Candidate]:
     """Return random different networks within the limits; the first ones of more are the same.
 
     They are spread evenly over the sizes in the survey (van der Corput's sequence, begun at a
-    random place), so that the sizes of a few are not left to luck; draws follow where the survey
-    has no more.
+    random place), so that the sizes of a few are not left to luck; relatives of these follow where
+    the survey has no more.
     """
     config = place.config
     fitting = [a for a in place.survey.drawn if config.limits.admit(a.params, a.macs)]
@@ -98,12 +104,14 @@ def sampled(place: Workplace, count: int) -> list[Candidate]:
         for number in range(4 * len(fitting))
     )
     surveyed = (place.candidates.of(fitting[position].choices) for position in order)
-    draws = (
-        place.candidates.draw(rng(config.seed, "random pick", number))
-        for number in range(RANDOM_DRAWS)
-    )
-    more = (c for c in draws if config.limits.admit(c.params, c.macs))
+    more = (c for c in _relatives(place, fitting) if config.limits.admit(c.params, c.macs))
     return distinct(itertools.chain(surveyed, more), count)
+
+
+def _relatives(place: Workplace, fitting: Sequence[Surveyed]) -> Iterator[Candidate]:
+    for number in range(FURTHER if fitting else 0):
+        generator = rng(place.config.seed, "random pick", number)
+        yield place.candidates.perturb(generator.choice(fitting).choices, ANEW, generator)
 
 
 def _van_der_corput(number: int) -> float:
@@ -147,7 +155,7 @@ def picked(
 def kept_picks(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
     """Return the picks as they are kept; None where more was scored, or others are asked for.
 
-    Those of a ladder that was stopped are none yet.
+    Those of a ladder that was stopped, or climbed by shorter trainings, are none yet.
 
     Raises:
         RunError: nothing was scored yet.
@@ -159,6 +167,8 @@ def kept_picks(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
     if picks is not None:
         asked = picks.trials, picks.finalists, picks.sample
         if not picks.ended or asked != (len(scored), plan.finalists, plan.sample):
+            return None
+        if picks.epochs not in (0, plan.epochs):
             return None
     return picks
 

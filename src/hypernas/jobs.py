@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hypernas.results import Struct, TrainedExit, Training
 from hypernas.scale_free import at_own_scale
 from hypernas.scoring import BLOCK, Score
 from hypernas.searching import ScoreBlocks
-from hypernas.training import Recipe, Trainer, measure, measure_exits
+from hypernas.training import Recipe, Trainer, finite, measure, measure_exits
 from hypernas.workers import Pool
 from hypernas.workplace import MEASURE_BATCH, Workplace
 
@@ -132,7 +133,7 @@ class Train(Struct, frozen=True, tag="train"):
             recipe,
             place.folder / self.folder,
             seed=derived_seed(place.config.seed, "training", self.seed, self.stage),
-            by_epoch=self.by_epoch or place.config.goes_by_parts,
+            by_epoch=self.by_epoch,
         )
 
     def _over_budgets(
@@ -146,7 +147,7 @@ class Train(Struct, frozen=True, tag="train"):
         precision = place.config.precision
         val = measure_exits(module, place.validation_batches, place.task, precision=precision)
         tested = measure_exits(module, test, place.task, precision=precision)
-        val_losses = val.losses.mean(1).tolist()
+        val_losses = map(finite, val.losses.mean(1).tolist())
         every = zip(macs, val.measures, val_losses, tested.measures, strict=True)
         curve = [
             TrainedExit(macs=cost, val_accuracy=right, val_loss=loss, test_accuracy=on_test)
@@ -184,6 +185,8 @@ class Part(Struct, frozen=True):
     accuracy: float
     """on the validation split"""
     loss: float
+    seconds: float = 0.0
+    """CPU seconds, of a training that was not done before"""
 
 
 class TrainPart(Struct, frozen=True, tag="part"):
@@ -202,12 +205,18 @@ class TrainPart(Struct, frozen=True, tag="part"):
             done = whole.do(place)
             return Part(epochs=self.epochs, accuracy=done.val_accuracy, loss=done.val_loss)
         known = whole.known(place)
-        if known is not None:
+        if known is not None and known.by_epoch:
             accuracies, losses = known.by_epoch, known.loss_by_epoch
             at = self.until - 1
             return Part(epochs=self.until, accuracy=accuracies[at], loss=losses[at])
-        reached = whole.trainer(place).run_to(self.until, place.validation_batches)
-        return Part(epochs=self.until, accuracy=reached.accuracy, loss=reached.loss)
+        trainer = whole.trainer(place)
+        reached = trainer.run_to(self.until, place.validation_batches)
+        return Part(
+            epochs=self.until,
+            accuracy=reached.accuracy,
+            loss=reached.loss,
+            seconds=trainer.seconds,
+        )
 
 
 class Rescore(Struct, frozen=True, tag="rescore"):
@@ -215,13 +224,11 @@ class Rescore(Struct, frozen=True, tag="rescore"):
 
     choices: dict[str, Any]
 
-    def do(self, place: Workplace) -> float:
+    def do(self, place: Workplace) -> Timed:
         """Return the score; it is worked out once."""
+        candidate = place.candidates.of(self.choices)
         path = place.folder / f"networks/{identity(self.choices)}/rescore.json"
-        if not path.exists():
-            found = place.generated_on_all([place.candidates.of(self.choices)], block=1)
-            write_json(path, found[0].score)
-        return read_json(path, float)
+        return _once(path, lambda: place.generated_on_all([candidate], block=1)[0].score)
 
 
 class Warm(Struct, frozen=True, tag="warm"):
@@ -229,12 +236,10 @@ class Warm(Struct, frozen=True, tag="warm"):
 
     choices: dict[str, Any]
 
-    def do(self, place: Workplace) -> float:
+    def do(self, place: Workplace) -> Timed:
         """Return the score that it has then; it is worked out once."""
         path = place.folder / f"networks/{identity(self.choices)}/warm.json"
-        if not path.exists():
-            write_json(path, self._score(place))
-        return read_json(path, float)
+        return _once(path, lambda: self._score(place))
 
     def _score(self, place: Workplace) -> float:
         recipe = place.recipe(1, rate=GOING_ON)
@@ -245,6 +250,15 @@ class Warm(Struct, frozen=True, tag="warm"):
         trainer.train(WARM_STEPS)
         weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
         return place.generated.judge(place.candidates.of(self.choices), weights).score
+
+
+def _once(path: Path, work: Callable[[], float]) -> Timed:
+    """Return a value and what it cost, from the file where it is kept."""
+    if not path.exists():
+        began = time.process_time()
+        value = work()
+        write_json(path, Timed(value=value, seconds=time.process_time() - began))
+    return read_json(path, Timed)
 
 
 class ZeroCost(Struct, frozen=True, tag="zero-cost"):

@@ -47,6 +47,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from hypernas.budget import FEWER
 from hypernas.choices import Architecture
 from hypernas.posterior import (
     Climber,
@@ -165,8 +166,9 @@ def climb(
     left, first = ladder.candidates, first_of(entries)
     ladder.begin(first)
     yield ladder.standing([first])
-    for rung, count in widths.rungs.items():
+    for rung, most in widths.rungs.items():
         if rung != "part":
+            count = min(most, max(widths.full, len(left) // FEWER))
             left = [first, *ladder.best([number for number in left if number != first], count - 1)]
             ladder.climb(rung, left)
             yield ladder.standing(left)
@@ -252,6 +254,8 @@ class Known(Struct, frozen=True):
     """probability that no network is half a point or more above the best trained one"""
     candidates: list[Believed]
     """those of which most is expected, best first"""
+    seconds: float = 0.0
+    """CPU seconds of zero-cost scores, of the rungs below the top, and of trainings given up"""
 
 
 class _Ladder:

@@ -34,6 +34,7 @@ from hypernas.results import (
     Scored,
     Search,
     Stop,
+    Verdict,
 )
 from hypernas.training import Recipe
 from hypernas.verdict import verdict
@@ -97,8 +98,8 @@ def collect(
             score_by=config.score_by,
             stages=place.sampler.stages(len(scored)),
         ),
-        verdict=verdict(_chosen(config, finalists), random, biggest, test_examples=data.test),
-        trust=trust.trust(place, found, seconds, len(scored), progress),
+        verdict=_judged(config, finalists, random, biggest, data.test),
+        trust=trust.trust(place, found, seconds, len(scored), _climbed(place), progress),
         compared=standings(place, sorted(finalists, key=lambda n: (-n.score, n.params)), scored),
         export=done.checks,
         budgets=msgspec.to_builtins(place.budgets),
@@ -111,6 +112,12 @@ def collect(
     )
 
 
+def _climbed(place: Workplace) -> float:
+    """Return the CPU seconds of a ladder beside its full trainings."""
+    path = place.folder / "ladder.json"
+    return read_json(path, Known).seconds if path.exists() else 0.0
+
+
 def lacking(found: Sequence[Network]) -> str:
     """Say in words which of the three groups has no trained network yet; empty if all have."""
     groups = {"search": "finalist", "random": "random network", "biggest": "biggest that fits"}
@@ -119,17 +126,32 @@ def lacking(found: Sequence[Network]) -> str:
     return f"no {' and no '.join(without)} is trained yet" if without else ""
 
 
-def _chosen(config: Config, finalists: Sequence[Network]) -> list[Network]:
-    """Return the finalists as they are judged, those of most seeds: a ladder leaves others.
+def _judged(
+    config: Config,
+    finalists: Sequence[Network],
+    random: Sequence[Network],
+    biggest: Network,
+    examples: int,
+) -> Verdict:
+    """Return the verdict on what was found, where a training that chooses has a lucky seed.
 
-    Where they were chosen by a training, its seed was lucky, on the test split too: it is left out
-    where there are others.
+    Its luck is in the test split too. The ladder chooses before each first training, and after it
+    who gets more: so all that it trained are held against random ones by their first seeds alone,
+    and its best against the biggest by the others. With ``--score-by training`` the first seed has
+    chosen, and is left out of both. A single seed cannot be left out.
     """
     most = max(len(network.seeds) for network in finalists)
     several = [network for network in finalists if len(network.seeds) == most]
-    if not config.climbs and config.score_by != "training":
-        return several
-    return [msgspec.structs.replace(n, seeds=n.seeds[1:] or n.seeds) for n in several]
+    later = [msgspec.structs.replace(n, seeds=n.seeds[1:]) for n in several] if most > 1 else None
+    if config.climbs:
+        first, drawn = (
+            [msgspec.structs.replace(network, seeds=network.seeds[:1]) for network in group]
+            for group in (finalists, random)
+        )
+        return verdict(first, drawn, biggest, picks=later, test_examples=examples)
+    if config.score_by == "training":
+        return verdict(later or several, random, biggest, picks=later, test_examples=examples)
+    return verdict(several, random, biggest, test_examples=examples)
 
 
 def _unfinished(picks: Picks, found: Sequence[Network], plan: Plan) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from hypernas.candidate import Candidates
 from hypernas.choices import Chooser, Decision, Scalar, Value
 from hypernas.results import Scored
+from hypernas.scoring import WORST
 
 Logits = dict[tuple[str, Scalar], float]
 
@@ -67,15 +68,17 @@ def learned(history: Iterable[Scored], candidates: Candidates, rate: float) -> L
     """
     logits: Logits = defaultdict(float)
     mean = spread = 0.0
-    for number, scored in enumerate(history):
-        share = 1 - DECAY if number * (1 - DECAY) > 1 else 1 / (number + 1)  # at first plain means
-        gap = scored.score - mean if number else 0.0
-        deviation = math.sqrt(spread)
-        mean = mean + share * gap if number else scored.score
-        spread += share * (gap**2 - spread)
-        if number == 0 or deviation == 0:
-            continue
-        advantage = max(-MOST, min(MOST, gap / deviation))
+    count = 0
+    for scored in history:
+        advantage = -MOST  # of what overflowed; averages are of the others
+        if scored.score > WORST:
+            share = 1 - DECAY if count * (1 - DECAY) > 1 else 1 / (count + 1)  # first plain means
+            gap = scored.score - mean if count else 0.0
+            deviation = math.sqrt(spread)
+            mean = mean + share * gap if count else scored.score
+            spread += share * (gap**2 - spread)
+            count += 1
+            advantage = max(-MOST, min(MOST, gap / deviation)) if deviation else 0.0
         for decision in candidates.of(scored.choices).decisions.values():
             value = scored.choices[decision.name]
             taken = value if isinstance(value, list) else [value]

@@ -8,7 +8,7 @@
     hypernet.safetensors
     study.journal             the scored candidates; opens in optuna-dashboard
     picks.json   networks/    the networks trained for real, and their weights
-    ladder.json               what is believed of candidates, with --strategy ladder
+    ladder.json               what is believed of candidates, unless with --strategy top
     scaled/      transfer/    the winner under other options, and on other data
     best/                     the exported network
     explain.json   explain.svg   what good candidates have in common
@@ -32,12 +32,12 @@ from hypernas.config import Config, check, in_full
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, write_json, write_tensors
-from hypernas.finalists import so_far
+from hypernas.finalists import sampled, so_far
 from hypernas.fitting import fit
 from hypernas.lock import owned
 from hypernas.preparing import is_made, prepare
 from hypernas.pruning import score_blocks
-from hypernas.results import Meter, Network, Scaled, Transfer
+from hypernas.results import Limits, Meter, Network, Scaled, Transfer
 from hypernas.searching import search
 from hypernas.strategy import train_chosen
 from hypernas.timing import seconds_of, timed
@@ -189,6 +189,10 @@ class Run(Answers):
         """
         if train < LEAST:
             raise ConfigError(f"--train is {train}; expected {LEAST} or more random networks")
+        if len(sampled(self.place, LEAST)) < LEAST:
+            limited = self.config.limits != Limits()
+            where = "are within the limits; raise the limit" if limited else "are in the space"
+            raise ConfigError(f"fewer than {LEAST} different networks {where}")
         with owned(self.folder):
             self._change_plan(sample=max(train, self.place.plan.sample))
             self._train()
@@ -196,10 +200,7 @@ class Run(Answers):
             self._export()
             self._report()
         found = self.result.trust
-        if found is None:
-            raise ConfigError(
-                f"fewer than {LEAST} different networks are within the limits; raise the limit"
-            )
+        assert found is not None, "there are enough"
         return found
 
     def export(self) -> None:

@@ -16,6 +16,8 @@ DRAWS_PER_CANDIDATE = 50
 """proposals after which a place in a round is given up, divided by the share that is feasible"""
 
 MOST_DRAWS = 50_000
+RANDOM_DRAWS = 20_000
+"""after which no more random networks are looked for"""
 
 ScoreBlocks = Callable[[list[list[Candidate]], int], Iterable[list[Score]]]
 """scores blocks of candidates, perhaps in several processes, and yields the scores in order; told
@@ -109,7 +111,7 @@ def distinct(candidates: Iterable[Candidate], count: int) -> list[Candidate]:
 
 
 def random_feasible(
-    draw: Callable[[int], Candidate], count: int, limits: Limits, most_draws: int
+    draw: Callable[[int], Candidate], count: int, limits: Limits, most_draws: int = RANDOM_DRAWS
 ) -> list[Candidate]:
     """Return ``count`` different networks within ``limits`` from a stream of random draws.
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 from hypernas.files import read_json, write_json
+
+EVERY = 10.0
+"""seconds after which what a step took so far is kept"""
 
 
 def seconds_of(folder: Path) -> dict[str, float]:
@@ -18,11 +22,26 @@ def seconds_of(folder: Path) -> dict[str, float]:
 
 @contextlib.contextmanager
 def timed(folder: Path, step: str) -> Generator[None, None, None]:
-    """Add the seconds of the block to those of a step."""
-    began = time.perf_counter()
+    """Add the seconds of the block to those of a step, now and then while it runs.
+
+    So a process that is killed loses a few seconds of what it took, and not all.
+    """
+    before, began = seconds_of(folder).get(step, 0.0), time.perf_counter()
+
+    def keep() -> None:
+        passed = time.perf_counter() - began
+        write_json(folder / "seconds.json", seconds_of(folder) | {step: before + passed})
+
+    def keep_now_and_then() -> None:
+        while not ended.wait(EVERY):
+            keep()
+
+    ended = threading.Event()
+    thread = threading.Thread(target=keep_now_and_then, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        seconds = seconds_of(folder)
-        seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - began
-        write_json(folder / "seconds.json", seconds)
+        ended.set()
+        thread.join()
+        keep()

@@ -22,6 +22,7 @@ from hypernas.files import read_tensors, write_tensors
 from hypernas.precision import autocast
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct
+from hypernas.scoring import WORST
 from hypernas.tasks import Outputs, Task, exits
 
 CHECKPOINT_SECONDS = 10.0
@@ -219,6 +220,8 @@ class Trainer:
 
     def _load(self) -> None:
         tensors, metadata = read_tensors(self.checkpoint)
+        if self.measured is not None and metadata["measured"] is None:
+            return  # it was not measured on the way, so it begins anew
         split = {"module": {}, "momentum": {}}
         for key, tensor in tensors.items():
             part, name = key.split("/", 1)
@@ -268,9 +271,14 @@ def measure(
     evidence = [each.evidence for each in judged]
     return Measured(
         accuracy=task.reached(evidence),
-        loss=torch.cat([each.losses for each in judged]).mean().item(),
+        loss=finite(torch.cat([each.losses for each in judged]).mean().item()),
         deviation=task.deviation(evidence),
     )
+
+
+def finite(loss: float) -> float:
+    """Return a loss as files can hold it; of outputs that are not finite it is as in scoring."""
+    return loss if math.isfinite(loss) else -WORST
 
 
 @torch.no_grad()

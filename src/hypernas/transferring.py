@@ -30,7 +30,6 @@ from hypernas.config import in_full
 from hypernas.console import Voice, short
 from hypernas.errors import ConfigError, GraphError, RunError, SpaceError
 from hypernas.files import write_json
-from hypernas.finalists import RANDOM_DRAWS
 from hypernas.options import in_words
 from hypernas.outcome import described
 from hypernas.randomness import rng
@@ -88,7 +87,6 @@ def transfer(
         lambda number: run.candidates.draw(rng(run.config.seed, "transfer", number)),
         target.random,
         run.config.limits,
-        RANDOM_DRAWS,
     )
     architectures = [winner, *([native[1]] if native else []), *(c.choices for c in drawn)]
     _require_fit(place, architectures)

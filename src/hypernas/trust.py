@@ -40,6 +40,7 @@ def trust(
     networks: Sequence[Network],
     seconds: Mapping[str, float],
     scored: int,
+    climb_seconds: float = 0.0,
     progress: Update = lambda *_: None,
 ) -> Meter | None:
     """Return how far the scores of a run may be believed.
@@ -49,6 +50,7 @@ def trust(
         networks: all that were trained for real.
         seconds: on the wall clock, of each step.
         scored: candidates of the search.
+        climb_seconds: CPU seconds of the ladder beside the trainings of these networks.
         progress: told for how many networks the rivals are computed.
     """
     sample = [network for network in networks if network.source == "random"]
@@ -60,15 +62,17 @@ def trust(
         progress(done, len(sample), "networks")
     rivals = {}
     for name in common(found):
+        if name == place.config.score_by:
+            continue  # the score itself
         each = [values[name] for values in found]
         rivals[name] = [v.value for v in each], float(np.mean([v.seconds for v in each]))
     search = seconds.get("search", 0.0) * place.config.processes
     search += seconds.get("fit", 0.0) * place.plan.threads
-    trained = sum(training.seconds for network in networks for training in network.seeds)
-    climb = 0.0
-    if place.config.climbs:  # its rungs, and trainings that it gave up
-        climb = max(seconds.get("train", 0.0) * place.config.processes - trained, 0.0)
-    return meter(sample, others, rivals, scored=scored, search_seconds=search, climb_seconds=climb)
+    first = int(place.config.score_by == "training")  # the search has trained the first seed
+    searched = [network.seeds[first:] for network in networks if network.source == "search"]
+    trained = sum(training.seconds for seeds in searched for training in seeds)
+    paid = search + climb_seconds + trained
+    return meter(sample, others, rivals, scored=scored, search_seconds=search, paid_seconds=paid)
 
 
 def ranked(
@@ -188,7 +192,7 @@ def meter(
     *,
     scored: int,
     search_seconds: float,
-    climb_seconds: float = 0.0,
+    paid_seconds: float,
 ) -> Meter | None:
     """Return how far the scores of a run may be believed; None of fewer than LEAST networks.
 
@@ -198,7 +202,7 @@ def meter(
         rivals: by name, a value of each network of the sample, and the CPU seconds of one.
         scored: candidates of the search.
         search_seconds: CPU seconds of fit and search together.
-        climb_seconds: CPU seconds that a ladder spent on other networks than these.
+        paid_seconds: CPU seconds of these, of the ladder, and of all trainings of what was found.
     """
     if len(sample) < LEAST:
         return None
@@ -212,8 +216,7 @@ def meter(
     partial = beyond(scores, accuracy, [[network.params for network in sample], macs])
     answer: Answer = "yes" if partial.low > 0 else "no" if partial.high < 0 else "not shown"
     trained = [training.seconds for network in sample for training in network.seeds]
-    spent = search_seconds + climb_seconds
-    count = round(spent / np.mean(trained)) if np.mean(trained) > 0 else 0
+    count = round(paid_seconds / np.mean(trained)) if np.mean(trained) > 0 else 0
     tie = tied([*sample, *others])
     twice = [network for network in different([*sample, *others]) if len(network.seeds) > 1]
     validation = [network.val_accuracy for network in sample]
@@ -295,7 +298,7 @@ def show(voice: Voice, found: Meter | None) -> None:
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
     if found.random_search is not None:
         voice.say(
-            f"random search for the same processor time: about {found.random_count} networks more, "
+            f"random search for the same processor time: about {found.random_count} networks, "
             f"the best of which is expected at {found.random_search.value:.2%} on test (estimated)"
         )
     voice.say(f"trust: {found.text}")

@@ -3,7 +3,8 @@
 Three differences of test accuracy are judged, each with a 95 % interval from 10,000 resamples:
 
 - mean of the searched minus mean of the random networks;
-- the best by validation among the searched minus the best by validation among the random;
+- the best by validation among the searched minus the best by validation among the random, of as
+  many: where one group is larger, what is to be expected of the best of so many of it;
 - the best by validation among the searched minus the biggest that fits.
 
 **What is resampled.** For the first two, networks within each group with replacement, then seeds
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
 
 import numpy as np
 from scipy import stats
@@ -79,6 +80,7 @@ def verdict(
     biggest: Network,
     *,
     test_examples: int,
+    picks: Sequence[Network] | None = None,
 ) -> Verdict:
     """Compare the searched networks with random ones and with the biggest that fits.
 
@@ -92,33 +94,42 @@ def verdict(
     is the biggest itself, and with a single seed, as two networks then differ by luck as well.
 
     Args:
-        finalists: the searched; the pick is the one with the highest mean validation accuracy, of
-            equals the smallest.
+        finalists: the searched.
         random: networks drawn at random within the same limits.
         biggest: the biggest network within the limits.
         test_examples: size of the test split.
+        picks: the searched as they are held against the biggest, where that is another way, without
+            the seed that chose them; by default the finalists. The pick is the one with the highest
+            mean validation accuracy, of equals the smallest.
     """
     rng = np.random.default_rng(0)
     # of equally good networks the smallest is the pick, as in the run itself
-    finalists, random = (sorted(group, key=lambda n: n.params) for group in (finalists, random))
-    searched, drawn, large = map(_group, (finalists, random, [biggest]))
+    chosen = finalists if picks is None else picks
+    finalists, random, chosen = (
+        sorted(group, key=lambda n: n.params) for group in (finalists, random, chosen)
+    )
+    searched, drawn, picked, large = map(_group, (finalists, random, chosen, [biggest]))
     mean, best = _against_random(searched, drawn, test_examples, rng)
-    large_gap = _against_biggest(searched, large, test_examples, rng)
-    pick_is_biggest = canonical(finalists[searched.pick].choices) == canonical(biggest.choices)
+    large_gap = _against_biggest(picked, large, test_examples, rng)
+    pick_is_biggest = canonical(chosen[picked.pick].choices) == canonical(biggest.choices)
     beats_random = _joint_answer(mean, best)
     if min(len(finalists), len(random)) < 2:
         beats_random = "not shown"
     beats_biggest = _answer(large_gap)
-    if pick_is_biggest or min(_fewest_seeds(searched), _fewest_seeds(large)) < 2:
+    if pick_is_biggest or min(_fewest_seeds(picked), _fewest_seeds(large)) < 2:
         beats_biggest = "not shown"
-    # random networks of one seed each differ by luck too, which their spread holds
-    fewest = (min(len(finalists), len(random)), min(map(_fewest_seeds, (searched, large))))
+    # networks of one seed each differ by luck too, which their spread holds
+    caveat = _caveat(
+        min(len(finalists), len(random)),
+        min(map(_fewest_seeds, (picked, large))),
+        left_out=picks is not None,
+    )
     return Verdict(
         beats_random=beats_random,
         beats_biggest=beats_biggest,
         text=(
             f"{_random_words(beats_random, mean, best, test_examples)}; "
-            f"{_biggest_words(beats_biggest, large_gap, pick_is_biggest)}{_caveat(*fewest)}."
+            f"{_biggest_words(beats_biggest, large_gap, pick_is_biggest)}{caveat}."
         ),
         random_difference=mean,
         best_difference=best,
@@ -146,6 +157,14 @@ class _Group:
     def pick(self) -> int:
         """Position of the network with the highest mean validation accuracy."""
         return int((self.val.sum(1) / self.counts).argmax())
+
+    def best_of(self, count: int) -> float:
+        """Return the expected accuracy of the best by validation of ``count`` of the networks."""
+        k = len(self.counts)
+        # of equals the first is the best, and stands last here
+        order = np.lexsort((-np.arange(k), self.val.sum(1) / self.counts))
+        shares = [comb(below, count - 1) / comb(k, count) for below in range(k)]
+        return float(self.means[order] @ np.array(shares))
 
 
 def _group(networks: Sequence[Network | Rebuilt]) -> _Group:
@@ -176,7 +195,8 @@ def _against_random(
         np.take_along_axis(_split_luck(group, examples, rng), draws.networks, 1)
         for group, draws in ((searched, a), (drawn, b))
     )
-    stretch = _stretch(min(len(searched.counts), len(drawn.counts)))
+    fewer = min(len(searched.counts), len(drawn.counts))
+    stretch = _stretch(fewer)
     means = _interval(
         searched.means.mean() - drawn.means.mean(),
         a.test.mean(1) - b.test.mean(1),
@@ -184,9 +204,9 @@ def _against_random(
         stretch,
     )
     bests = _interval(
-        searched.means[searched.pick] - drawn.means[drawn.pick],
-        a.best(a.test) - b.best(b.test),
-        a.best(noise_a) - b.best(noise_b),
+        searched.best_of(fewer) - drawn.best_of(fewer),
+        a.best(a.test, fewer) - b.best(b.test, fewer),
+        a.best(noise_a, fewer) - b.best(noise_b, fewer),
         stretch,
     )
     return means, bests
@@ -238,9 +258,12 @@ class _Draws:
     val: np.ndarray
     test: np.ndarray
 
-    def best(self, values: np.ndarray) -> np.ndarray:
-        """Return the value of the best by validation of each resample, (RESAMPLES,)."""
-        return np.take_along_axis(values, self.val.argmax(1)[:, None], 1)[:, 0]
+    def best(self, values: np.ndarray, count: int | None = None) -> np.ndarray:
+        """Return the value of the best by validation of each resample, (RESAMPLES,).
+
+        Of the first ``count`` networks of each, if that is given.
+        """
+        return np.take_along_axis(values, self.val[:, :count].argmax(1)[:, None], 1)[:, 0]
 
 
 def _with_replacement(group: _Group, rng: np.random.Generator) -> np.ndarray:
@@ -288,9 +311,7 @@ def _stretch(k: int, freedom: int | None = None) -> float:
     return sqrt(k / (k - 1)) * float(t / stats.norm.ppf(0.975))
 
 
-def _interval(
-    point: np.floating, draws: np.ndarray, noise: np.ndarray, stretch: float
-) -> Difference:
+def _interval(point: float, draws: np.ndarray, noise: np.ndarray, stretch: float) -> Difference:
     low, high = np.quantile(point + stretch * (draws - point) + noise, [0.025, 0.975])
     return float(point), float(min(low, point)), float(max(high, point))
 
@@ -333,13 +354,13 @@ def _biggest_words(answer: Answer, difference: Difference, pick_is_biggest: bool
     return f"{start} {with_interval(difference)}"
 
 
-def _caveat(networks: int, seeds: int) -> str:
+def _caveat(networks: int, seeds: int, *, left_out: bool) -> str:
     """Say what too few networks in a group, or too few seeds, left unmeasured."""
     lucky = []
     if networks == 1:
         lucky.append("one network a group")
     if seeds == 1:
-        lucky.append("one seed")
+        lucky.append("one seed but the one that chose" if left_out else "one seed")
     return f", with {' and '.join(lucky)}, whose luck was not measured" if lucky else ""
 
 

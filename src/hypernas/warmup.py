@@ -123,6 +123,6 @@ def _epoch(place: Workplace, candidate: Candidate) -> float:
     step = clock(lambda _: trainer.advance(optimiser), range(TRAIN_STEPS))
     validation, task = place.validation_batches, place.task
     measuring = 0.0
-    if place.config.goes_by_parts:
+    if place.config.pruner != "none":
         measuring = clock(lambda _: measure(module, validation, task), range(1))
     return step * place.train_batches.batches_per_epoch + measuring

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
@@ -15,7 +16,7 @@ from hypernas.choices import canonical
 from hypernas.cli import main
 from hypernas.errors import ConfigError, RunError
 from hypernas.explaining import Explanation, at_random, of_all, of_search
-from hypernas.files import read_json
+from hypernas.files import read_json, write_json
 from hypernas.results import Scored
 from hypernas.runs import Run
 from hypernas.scoring import Score, Scorer
@@ -143,6 +144,14 @@ def test_all_of_a_small_space(finished_run: Run, tmp_path: Path) -> None:
 def test_all_and_random_exclude_each_other(finished_run: Run) -> None:
     with pytest.raises(ConfigError, match="--random 20 and --all exclude each other"):
         finished_run.explain(random=20, every=True)
+
+
+@pytest.mark.parametrize("asked", [{"random": 20}, {"every": True}])
+def test_an_explanation_trains_nothing(own_run: Run, asked: dict[str, Any]) -> None:
+    config = msgspec.structs.replace(own_run.config, score_by="training", steps=None)
+    write_json(own_run.folder / "config.json", config)
+    with pytest.raises(ConfigError, match="would train them"):
+        Run.open(own_run.folder, quiet=True).explain(**asked)
 
 
 def test_related_candidates_are_said_to_be(finished_run: Run) -> None:

@@ -68,6 +68,11 @@ def sample_of(
     """
     if random is not None and every:
         raise ConfigError(f"--random {random} and --all exclude each other; leave one out")
+    if place.config.score_by == "training" and (every or random is not None):
+        raise ConfigError(
+            f"{'--all' if every else f'--random {random}'} would train them, for {place.folder} "
+            "ranks candidates by training; leave it out"
+        )
     if random is not None:
         return at_random(place, study("explain"), random, voice)
     if every:
