@@ -24,7 +24,6 @@ Others have a fit of their own, at other options of the package (:data:`CHANGES`
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -223,9 +222,8 @@ def _warm(
     """Return scores after some steps from the generated weights, and the CPU seconds of each."""
     found = read_json(path, list[tuple[float, float]]) if path.exists() else []
     for choices in architectures[len(found) :]:
-        began = time.process_time()
-        score = Warm(choices=choices).do(place)
-        found.append((score, time.process_time() - began))
+        warm = Warm(choices=choices).do(place)
+        found.append((warm.value, warm.seconds))
         write_json(path, found)
     scores, seconds = zip(*found, strict=True)
     return list(scores), fmean(seconds)

@@ -59,8 +59,11 @@ def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
     if cost.climbs:
         most, others = found.climbers, count + more + 1
         trainings += (most - count) * cost.epoch
-        entered, again, warm = (min(times * most, found.trials) + others for times in (27, 9, 3))
-        climbing = cost.warm * warm + cost.again * again + cost.zero_cost * entered
+        entered = min(27 * most, found.trials)
+        again = min(entered, max(most, entered // 3)) if cost.again else entered
+        warm = min(again, max(most, again // 3))
+        climbing = cost.warm * (warm + others) + cost.again * (again + others)
+        climbing += cost.zero_cost * (entered + others)
     return {
         "fit": found.steps * cost.step,
         "search": found.trials * cost.score / workers,

@@ -173,13 +173,18 @@ def _before(finalists: int, most: int, trials: int, costs: Costs) -> float:
         return 0.0
     others = max(finalists, sample(finalists)) + 1
     entered = min(FEWER**3 * most, trials)
-    again = max(most, entered // FEWER) if costs.again else entered
-    warm = max(most, again // FEWER)
+    again = _fewer(entered, most) if costs.again else entered
+    warm = _fewer(again, most)
     return (
         costs.zero_cost * (entered + others)
         + costs.again * (again + others)
         + costs.warm * (warm + others)
     )
+
+
+def _fewer(below: int, most: int) -> int:
+    """Return how many of those below climb a rung, where ``most`` are trained to the end."""
+    return min(below, max(most, below // FEWER))
 
 
 def _climbers(finalists: int, costs: Costs) -> int:
