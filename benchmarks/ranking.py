@@ -188,7 +188,8 @@ def pearson_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
 
 
 def _cost(way: Way) -> str:
-    return f"{way.fixed:.0f} s once, {way.each:.2g} s each (CPU)"
+    each = f"{way.each:.0f}" if way.each >= 10 else f"{way.each:.2g}"
+    return f"{way.fixed:.0f} s once, {each} s each (CPU)"
 
 
 def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
