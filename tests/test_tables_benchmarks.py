@@ -264,6 +264,11 @@ def test_the_page_says_what_tables_are_made_of(
     assert line == f"| `t` | 4 | 1 of 3, 2 of 1 | 25.0 to 75.0 % | 2.0 | 1 | {made} |"
 
 
+def test_the_page_is_of_the_results_that_are_there(modules: Any) -> None:
+    """After a change of text or results: ``python benchmarks/pages.py``."""
+    assert modules.pages.PAGE.read_text() == modules.pages.page()
+
+
 def test_break_even(modules: Any) -> None:
     cost = modules.search_cost.Cost
     random, ladder = cost(0.0, np.array([100.0])), cost(60.0, np.array([20.0]))
