@@ -78,6 +78,19 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def cost(seconds: float) -> str:
+    """Return CPU seconds in few characters.
+
+    >>> cost(0.00007), cost(0.0371), cost(1.92), cost(231.0)
+    ('<0.01', '0.04', '1.9', '231')
+    """
+    if seconds < 0.01:
+        return "<0.01"
+    if seconds < 1:
+        return f"{seconds:.2f}"
+    return f"{seconds:.1f}" if seconds < 100 else f"{seconds:.0f}"
+
+
 def short(number: float) -> str:
     """Return a count in few characters.
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata, t
 
 from hypernas.choices import canonical
-from hypernas.console import Update, Voice
+from hypernas.console import Update, Voice, cost
 from hypernas.jobs import ZeroCost
 from hypernas.proxies import Timed, common
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
@@ -279,7 +279,7 @@ def show(voice: Voice, found: Meter | None) -> None:
             str(signal.tau["all"]),
             *(f"{signal.tau[kind].value:.2f}" for kind in kinds),
             f"{100 * signal.regret.value:.1f}",
-            f"{signal.seconds:.2g}",
+            cost(signal.seconds),
         )
         for signal in found.signals
     ]

@@ -12,7 +12,7 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from hypernas.choices import canonical
-from hypernas.console import chance
+from hypernas.console import chance, cost
 from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown, sections
 from hypernas.files import write_text
 from hypernas.graph import Graph
@@ -74,6 +74,7 @@ def render(
         percent=formats.percent,
         signed=formats.signed,
         duration=formats.duration,
+        cost=cost,
         plain=formats.plain,
         effect=in_words,
         chance=chance,
