@@ -36,6 +36,15 @@ def no_programs() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_warm_steps(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep the ladder's rung of some steps short, but in slow tests, which are of real runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("markexpr") != "slow":
+            patch.setattr("hypernas.jobs.WARM_STEPS", 6)
+        yield
+
+
 @pytest.fixture(scope="session")
 def candidates() -> Candidates:
     """Candidates of the small space."""

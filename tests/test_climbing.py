@@ -43,9 +43,8 @@ QUIET = Voice(quiet=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_steps() -> Iterator[None]:
+def short_ladders() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hypernas.jobs.WARM_STEPS", 6)
         patch.setattr("hypernas.climbing.LONG", 3)
         patch.setattr("hypernas.posterior.DRAWS", 200)
         yield
