@@ -112,7 +112,9 @@ def test_networks_have_the_mean_over_their_seeds(finished_run: Run) -> None:
     sources = [n.source for n in found]
     assert sources == sorted(sources, key=["search", "random", "biggest"].index)
     assert [sources.count(each) for each in ("random", "biggest")] == [2, 1]
-    assert [len(one.seeds) for one in found].count(2) == 2 + 2 + 1
+    whole = [one.source for one in found if len(one.seeds) == 2]
+    assert whole.count("search") >= 2, "one that leads by a single seed gets the others too"
+    assert [whole.count(each) for each in ("random", "biggest")] == [2, 1]
     for one in found:
         assert [t.seed for t in one.seeds] == [0, 1][: len(one.seeds)]
         each = [t.val_accuracy for t in one.seeds], [t.test_accuracy or 0 for t in one.seeds]
