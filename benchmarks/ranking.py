@@ -111,14 +111,14 @@ def tau_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
                 better="more",
                 note=f"{found.low:.2f} to {found.high:.2f}; {_cost(way)}; {way.note}",
             )
-    yield from ceiling_rows(known)
+    yield from ceiling_rows(known, ceiling)
 
 
-def ceiling_rows(known: Known) -> Iterator[Row]:
+def ceiling_rows(known: Known, ceiling: dict[Pairs, Estimate]) -> Iterator[Row]:
     """Yield how well further seeds would rank, and how well one seed does rank as another."""
     one, seen, count = ceilings(known, seeds=1), measured(known), int(known.twice.sum())
     again = Way(known.accuracy[None], 0.0, known.seeds * known.seconds.mean(), "")
-    for kind, found in ceilings(known).items():
+    for kind, found in ceiling.items():
         yield Row(
             what=f"tau, {kind}, {known.name}, ceiling",
             value=found.value,

@@ -46,6 +46,15 @@ def test_fewer_climb_on_each_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(last.rungs, reverse=True)[: len(world.trained)] == [4] * len(world.trained)
 
 
+def test_no_more_than_a_third_of_those_below_climb() -> None:
+    """Where fewer are scored than the widths have room for."""
+    world = World(0)
+    unchosen = sum(one.seeds > 0 for one in world.entries)
+    left = sum(one.candidate for one in world.entries)
+    climbed(world, replace(WIDTHS, rungs={"warm": 90}))
+    assert len(world.climbed["warm"]) - unchosen == left // 3 < 90
+
+
 def test_there_is_an_answer_from_the_first_training_on() -> None:
     world = World(1)
     standings = climbed(world)

@@ -122,6 +122,20 @@ def test_a_part_of_a_whole_training_has_its_own_loss(raced: Run, tmp_path: Path)
     assert (after.accuracy, after.loss) == (before.accuracy, before.loss)
 
 
+def test_a_training_that_was_not_measured_on_the_way_is_measured_anew(
+    raced: Run, tmp_path: Path
+) -> None:
+    one = raced.scored[0]
+    part = TrainPart(choices=one.choices, epochs=3, until=2)
+    alone = Run.start(tmp_path / "alone", RACED, quiet=True).place
+    expected = part.do(alone)
+    other = Run.start(tmp_path / "other", RACED, quiet=True).place
+    whole = Train(choices=one.choices, seed=0, epochs=3)
+    assert whole.do(other).by_epoch == []
+    found = part.do(other)
+    assert (found.accuracy, found.loss) == (expected.accuracy, expected.loss)
+
+
 def test_parts_make_the_same_training_as_a_whole(raced: Run, tmp_path: Path) -> None:
     one = next(
         scored

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import msgspec
 import pytest
 from small_space import SIGNATURE
 from torch import nn
@@ -13,6 +14,7 @@ from hypernas.candidate import Candidates
 from hypernas.choices import Chooser, Decision
 from hypernas.reinforce import Policy, learned, shares
 from hypernas.results import Scored
+from hypernas.scoring import WORST
 from hypernas.spaces import Space
 from hypernas.tasks import Signature
 
@@ -68,6 +70,22 @@ def test_what_was_rewarded_becomes_likely(
     after = sum(map(holds, drawn(learned(history, candidates, 0.3), candidates)))  # type: ignore[call-overload]
     assert before < 150
     assert after > 185
+
+
+def test_what_overflows_is_avoided_and_spoils_no_average(candidates: Candidates) -> None:
+    history = [scored(candidates, n, lambda c: c["width"] == 2) for n in range(60)]
+    broken = msgspec.structs.replace(history[20], score=WORST)
+    before, after = (
+        learned(history[:20], candidates, 0.1),
+        learned([*history[:20], broken], candidates, 0.1),
+    )
+    taken = "width", broken.choices["width"]
+    assert after[taken] < before[taken]
+    plain = learned(history[:20] + history[21:], candidates, 0.1)
+    spoiled = learned([*history[:20], broken, *history[21:]], candidates, 0.1)
+    assert spoiled["width", 2] - spoiled["width", 1] == pytest.approx(
+        plain["width", 2] - plain["width", 1], abs=0.5
+    )
 
 
 def test_only_differences_of_scores_count(candidates: Candidates) -> None:
