@@ -11,7 +11,6 @@ from hypernas import asking
 from hypernas.asking import ask
 from hypernas.candidate import Candidate
 from hypernas.choices import Architecture, canonical
-from hypernas.console import Voice
 from hypernas.errors import ConfigError, GraphError
 from hypernas.results import Limits
 from hypernas.runs import Run
@@ -144,41 +143,6 @@ def test_architectures_are_scored_in_order(finished_run: Run) -> None:
     assert told[1].keys() == told[3].keys() == {"choices", "error"}
     assert "'node0.op' is \"conv_9x9\"" in told[1]["error"]
     assert "'node1.op' is missing" in told[3]["error"]
-
-
-def test_larger_than_seen_is_warned_about(own_run: Run) -> None:
-    place = own_run.place
-    largest = max(own_run.scored, key=lambda s: s.params)
-    small = [a for a in place.survey.drawn if a.params < largest.params]
-    place.survey = msgspec.structs.replace(place.survey, drawn=small)
-    line = msgspec.to_builtins(next(own_run.score([largest.choices])))
-    assert any("more than any drawn to fit on" in warning for warning in line["warnings"])
-
-
-def test_answers_larger_than_seen_are_warned_about(
-    own_run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = own_run.ask(Limits(), top=3)
-    assert before.larger == ""
-    largest = max(before.found, key=lambda s: s.params)
-    run = Run.open(own_run.folder, quiet=True)
-    small = [a for a in run.place.survey.drawn if a.params < largest.params]
-    run.place.survey = msgspec.structs.replace(run.place.survey, drawn=small)
-    answer = run.ask(Limits(), top=3)
-    assert answer.found == before.found
-    assert "larger than any that the hypernetwork was trained on" in answer.larger
-    asking.show(Voice(), answer, None, 3, "acc.")
-    assert answer.larger in capsys.readouterr().err
-
-
-def test_a_report_warns_of_networks_larger_than_seen(own_run: Run) -> None:
-    assert own_run.result.larger == ""
-    drawn = [a for a in own_run.place.survey.drawn if a.params < own_run.result.biggest.params]
-    own_run.place.survey = msgspec.structs.replace(own_run.place.survey, drawn=drawn)
-    own_run.report()
-    larger = own_run.result.larger
-    assert "larger than any that the hypernetwork was trained on" in larger
-    assert larger in (own_run.folder / "report.html").read_text()
 
 
 def test_module_that_cannot_be_read_is_said_on_its_line(

@@ -115,18 +115,6 @@ def test_a_run_without_trained_networks_has_nothing_to_learn_from(own_run: Run) 
         own_run.calibrated(Limits())
 
 
-def test_those_larger_than_seen_are_warned_about(
-    own_run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert own_run.calibrated(Limits()).larger == ""
-    survey = own_run.place.survey
-    small = sorted(survey.drawn, key=lambda one: one.params)[:20]
-    write_json(own_run.folder / "survey.json", msgspec.structs.replace(survey, drawn=small))
-    main(["ask", str(own_run.folder), "--calibrated"])
-    told = " ".join(capsys.readouterr().err.split())
-    assert "larger than any that the hypernetwork was trained on" in told
-
-
 def test_what_a_ladder_has_measured_is_known(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As far as every trained network was measured."""
     asked = []

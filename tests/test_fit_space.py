@@ -18,6 +18,7 @@ from hypernas.errors import ConfigError, SpaceError
 from hypernas.files import read_json, read_tensors
 from hypernas.fit_space import require_readable
 from hypernas.fitting import Fit
+from hypernas.largest import fitted
 from hypernas.remembered import SpaceRecord
 from hypernas.runs import Run
 from hypernas.survey import Survey
@@ -64,11 +65,14 @@ def test_fits_small_ones_and_scores_large_ones(larger: Path) -> None:
 def test_larger_than_what_was_fitted_on_is_warned_about(larger: Path) -> None:
     """Also where the space that is searched has larger ones."""
     run = Run.open(larger, quiet=True)
-    most = max(a.params for a in run.place.fit_survey.drawn)
+    bound = fitted(run.place)
+    assert bound
+    most = bound.params
+    assert most <= max(a.params for a in run.place.fit_survey.drawn)
     drawn = sorted(run.place.survey.drawn, key=lambda a: a.params)
     assert drawn[0].params < most < drawn[-1].params
     small, large = run.score([drawn[0].choices, drawn[-1].choices])
-    told = f"params {drawn[-1].params} is more than any drawn to fit on ({most})"
+    told = f"params {drawn[-1].params} is more than any that was fitted on ({most})"
     assert isinstance(small, ScoredLine)
     assert isinstance(large, ScoredLine)
     assert told in large.warnings

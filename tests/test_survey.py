@@ -95,26 +95,6 @@ def test_the_biggest_of_a_space_without_end_is_given_up(
     assert biggest(candidates, few, Limits(), seed=0).params > few.drawn[0].params
 
 
-def test_candidates_larger_than_seen_are_warned_about(
-    candidates: Candidates, known: Survey
-) -> None:
-    small = Survey(drawn=sorted(known.drawn, key=lambda a: a.params)[:150])
-    largest = max(known.drawn, key=lambda a: a.params)
-    warnings = small.warnings(candidates.of(largest.choices))
-    most = max(a.params for a in small.drawn)
-    assert f"params {largest.params} is more than any drawn to fit on ({most})" in warnings
-    assert known.warnings(candidates.of(largest.choices)) == []
-
-
-def test_how_many_are_larger_than_seen_is_said(known: Survey) -> None:
-    small = Survey(drawn=sorted(known.drawn, key=lambda a: a.params)[:150])
-    beyond = [a for a in known.drawn if a.params > max(b.params for b in small.drawn)]
-    told = small.larger([*small.drawn[:2], *beyond[:2]])
-    assert told.startswith("2 networks here are larger than any that the hypernetwork was trained")
-    assert small.larger(beyond[:1]).startswith("1 network here is larger")
-    assert known.larger(beyond) == ""
-
-
 def test_groups_hold_every_architecture_once(known: Survey) -> None:
     assert list(known.by_operations) == sorted(known.by_operations)
     assert sum(map(len, known.by_operations.values())) == len(known.drawn)

@@ -75,13 +75,12 @@ GUARDS: dict[str, str] = {
         "test_traps.test_both_accuracies_are_by_the_networks_own_statistics"
     ),
     "a candidate larger than any in training scored without a word": (
-        "test_asking.test_larger_than_seen_is_warned_about "
-        "test_survey.test_candidates_larger_than_seen_are_warned_about "
-        "test_fit_space.test_larger_than_what_was_fitted_on_is_warned_about "
-        "test_survey.test_how_many_are_larger_than_seen_is_said "
-        "test_asking.test_answers_larger_than_seen_are_warned_about "
-        "test_asking.test_a_report_warns_of_networks_larger_than_seen "
-        "test_calibrating.test_those_larger_than_seen_are_warned_about"
+        "test_largest.test_what_is_larger_is_said_of_each_size "
+        "test_largest.test_the_bound_is_of_the_steps_and_not_of_the_survey "
+        "test_largest.test_a_run_keeps_the_bound_beside_the_weights "
+        "test_largest.test_a_line_of_scores_warns test_largest.test_answers_warn "
+        "test_largest.test_calibrated_answers_warn test_largest.test_a_report_warns "
+        "test_fit_space.test_larger_than_what_was_fitted_on_is_warned_about"
     ),
 }
 """the tests of each trap"""

@@ -15,6 +15,7 @@ from hypernas.config import require_range
 from hypernas.console import Voice, share, short
 from hypernas.curves import Budgets, Scale
 from hypernas.errors import ConfigError, HypernasError
+from hypernas.largest import Largest, fitted, larger
 from hypernas.randomness import rng
 from hypernas.results import Comparison, Limits, Scored, Struct
 from hypernas.scoring import BLOCK, WORST, Score
@@ -119,8 +120,7 @@ def ask(
 
     def answer(new: int) -> Answer:
         found = _best(place, known(), limits, count)
-        larger = place.fit_survey.larger(found) if place.config.fits else ""
-        return Answer(found, new, budgets, larger)
+        return Answer(found, new, budgets, larger(place, found))
 
     if budgets is not None and not any(_answers(scored, budgets) for scored in known()):
         place.survey.require_answers(budgets)
@@ -241,13 +241,16 @@ def _new(place: Workplace, known: Sequence[Scored], limits: Limits) -> list[Cand
 
 def score(place: Workplace, architectures: Iterable[Architecture]) -> Iterator[Line]:
     """Yield one line for each architecture, in order; blocks pass the hypernetwork together."""
-    remaining = iter(architectures)
+    remaining, bound = iter(architectures), fitted(place)
     while block := list(islice(remaining, BLOCK)):
         made = [_candidate(place, choices) for choices in block]
         candidates = [found for found in made if isinstance(found, Candidate)]
         scores = iter(place.score(candidates))
         for found in made:
-            yield _line(place, found, next(scores)) if isinstance(found, Candidate) else found
+            if isinstance(found, Candidate):
+                yield _line(place, found, next(scores), bound)
+            else:
+                yield found
 
 
 def _candidate(place: Workplace, choices: Architecture) -> Candidate | FailedLine:
@@ -257,8 +260,10 @@ def _candidate(place: Workplace, choices: Architecture) -> Candidate | FailedLin
         return FailedLine(choices=choices, error=str(error))
 
 
-def _line(place: Workplace, candidate: Candidate, reached: Score) -> ScoredLine:
-    warnings = place.fit_survey.warnings(candidate) if place.config.fits else []
+def _line(
+    place: Workplace, candidate: Candidate, reached: Score, bound: Largest | None
+) -> ScoredLine:
+    warnings = bound.warnings(candidate) if bound else []
     if untrained := place.hypernet.untrained(candidate) if place.config.fits else []:
         warnings.append(f"{len(untrained)} weights were never fitted, such as {untrained[0]}")
     return ScoredLine(

@@ -21,6 +21,7 @@ from hypernas.errors import ConfigError
 from hypernas.files import read_json
 from hypernas.jobs import ZeroCost, done
 from hypernas.ladder import REGRET, Entry, Rung, believe
+from hypernas.largest import larger
 from hypernas.proxies import SIZES, Timed, common
 from hypernas.results import Limits, Network, Scored
 from hypernas.searching import distinct
@@ -130,9 +131,7 @@ def calibrated(
         for n in among
     ]
     found.sort(key=lambda one: -one.accuracy)
-    several = [one.candidate for one in found]
-    larger = place.fit_survey.larger(several) if place.config.fits else ""
-    return Calibrated(found, len(accuracies), larger)
+    return Calibrated(found, len(accuracies), larger(place, [one.candidate for one in found]))
 
 
 def _measured(place: Workplace, entry: Entry) -> dict[Rung, float]:

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,29 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     Raises:
         RunError: the file is missing or damaged.
     """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file)  # noqa: SIM118
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the metadata alone of what :func:`write_tensors` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return _metadata(file)
+
+
+def _metadata(file: safe_open) -> dict[str, Any]:
+    return {key: msgspec.json.decode(value) for key, value in (file.metadata() or {}).items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[safe_open]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {k: msgspec.json.decode(v) for k, v in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            yield file
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing; is {path.parent} a run folder?") from error
     except OSError as error:

@@ -25,6 +25,7 @@ from hypernas.draws import Draws, Told
 from hypernas.errors import ConfigError
 from hypernas.files import read_tensors, write_tensors, write_text
 from hypernas.hypernets import Hypernet
+from hypernas.largest import Largest
 from hypernas.precision import autocast
 from hypernas.randomness import derived_seed
 from hypernas.results import Struct
@@ -104,6 +105,7 @@ class Fit:
         options: counts and rates.
         teacher: a trained network that candidates are to be like.
         seconds: CPU seconds of the steps so far, and of checks; those before a checkpoint as well.
+        largest: sizes of the candidates so far.
     """
 
     hypernet: Hypernet
@@ -123,6 +125,7 @@ class Fit:
             eps=recipe.eps,
         )
         self._group()
+        self.largest = Largest()
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
@@ -149,6 +152,7 @@ class Fit:
         loss = each.mean()
         self._update(loss)
         self.draws.tell(self.step, candidates, each.tolist())
+        self.largest = self.largest.among(candidates)
         self.step += 1
         return loss.item()
 
@@ -201,7 +205,8 @@ class Fit:
         # the file does not keep the order, on which the last bits of the gradient's norm depend
         order = list(state)
         counted = {"step": self.step, "skipped": self.skipped, "seconds": self.seconds}
-        write_tensors(path, tensors, counted | {"order": order, "told": self.draws.told})
+        drawn = {"told": self.draws.told, "largest": self.largest}
+        write_tensors(path, tensors, counted | {"order": order} | drawn)
 
     def load(self, path: Path) -> None:
         """Go on from what :meth:`save` wrote."""
@@ -218,6 +223,7 @@ class Fit:
         self.step, self.skipped = metadata["step"], metadata["skipped"]
         self.seconds = metadata["seconds"]
         self.draws.told = msgspec.convert(metadata.get("told", []), list[Told])
+        self.largest = msgspec.convert(metadata.get("largest", {}), Largest)
 
 
 def _enlarged(state: Tensor, parameter: Tensor) -> Tensor:

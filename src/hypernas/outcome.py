@@ -21,6 +21,7 @@ from hypernas.explaining import Explanation
 from hypernas.files import read_json, write_json, write_text
 from hypernas.finalists import Picks, so_far
 from hypernas.ladder import Known
+from hypernas.largest import larger
 from hypernas.remembered import DataRecord
 from hypernas.report import draw_mean, write_report
 from hypernas.report.formats import ranked_by
@@ -105,7 +106,7 @@ def collect(
         budgets=msgspec.to_builtins(place.budgets),
         exits=done.exits,
         stops=done.stops,
-        larger=place.fit_survey.larger(found) if config.fits else "",
+        larger=larger(place, found),
         unfinished=_unfinished(picks, found, plan),
         seconds=seconds,
         versions=installed(),

@@ -238,7 +238,9 @@ class Run(Answers):
         ):
             work = place.fit(hypernet, place.plan.steps)
             fit(work, self.folder / "fit", place.scorer(hypernet), progress=update)
-        write_tensors(self.folder / "hypernet.safetensors", hypernet.state_dict())
+        write_tensors(
+            self.folder / "hypernet.safetensors", hypernet.state_dict(), {"largest": work.largest}
+        )
 
     def _search(self) -> None:
         place, plan = self.place, self.place.plan

@@ -1,7 +1,7 @@
 """A survey of a search space: many random architectures and their sizes.
 
 It is made once for a run. From it come the share of the space that meets a limit, the balanced
-draws of fitting, the biggest network that fits, and the sizes beyond which a score is warned about.
+draws of fitting, and the biggest network that fits.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from hypernas.candidate import Candidate, Candidates
-from hypernas.console import short
 from hypernas.curves import Budgets
 from hypernas.errors import ConfigError
 from hypernas.randomness import rng
-from hypernas.results import Limits, Scored, Struct
+from hypernas.results import Limits, Struct
 
 LEAST_DRAWS = 100
 MOST_CHANGES = 1000
@@ -102,28 +101,6 @@ class Survey(Struct, frozen=True, dict=True):
         for architecture in self.drawn:
             groups[architecture.operations].append(architecture)
         return dict(sorted(groups.items()))
-
-    def warnings(self, candidate: Candidate) -> list[str]:
-        """Say where a candidate is larger than any that was drawn to fit on."""
-        found = []
-        for name in ("params", "macs"):
-            size, most = getattr(candidate, name), max(getattr(a, name) for a in self.drawn)
-            if size > most:
-                found.append(f"{name} {size} is more than any drawn to fit on ({most})")
-        return found
-
-    def larger(self, several: Iterable[Scored]) -> str:
-        """Say in words how many of several are larger than any drawn; empty where none is."""
-        most = {name: max(getattr(a, name) for a in self.drawn) for name in ("params", "macs")}
-        count = sum(any(getattr(one, name) > most[name] for name in most) for one in several)
-        if not count:
-            return ""
-        which = "1 network here is" if count == 1 else f"{count} networks here are"
-        return (
-            f"{which} larger than any that the hypernetwork was trained on (at most "
-            f"{short(most['params'])} params and {short(most['macs'])} MACs), and scores of such "
-            "may be far off"
-        )
 
 
 def surveyed(candidate: Candidate) -> Surveyed:
