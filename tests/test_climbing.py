@@ -92,7 +92,8 @@ def test_seeds_that_chose_are_not_judged(run: Run, monkeypatch: pytest.MonkeyPat
         return several and {tuple(t.seed for t in one.seeds) for one in several}
 
     def keep(found: list[Network], random: list[Network], biggest: Network, **options: Any) -> None:
-        judged.append((len(found), seeds(found), seeds(random), seeds(options.get("picks"))))
+        known = bool(options["repeated"])
+        judged.append((len(found), seeds(found), seeds(random), seeds(options.get("picks")), known))
 
     monkeypatch.setattr(outcome, "verdict", keep)
     by_score = msgspec.structs.replace(config, strategy="top")
@@ -109,10 +110,10 @@ def test_seeds_that_chose_are_not_judged(run: Run, monkeypatch: pytest.MonkeyPat
         outcome._judged(options, several, *rest)
     both = {(0, 1)}
     assert judged == [
-        (len(result.finalists), {(0,)}, {(0,)}, {(1,)}),
-        (len(result.finalists), {(0,)}, {(0,)}, None),
-        (len(whole), both, both, None),
-        (len(whole), {(1,)}, both, {(1,)}),
+        (len(result.finalists), {(0,)}, {(0,)}, {(1,)}, True),
+        (len(result.finalists), {(0,)}, {(0,)}, None, False),
+        (len(whole), both, both, None, True),
+        (len(whole), {(1,)}, both, {(1,)}, True),
     ]
 
 

@@ -23,9 +23,9 @@ from hypernas.jobs import ZeroCost, done
 from hypernas.ladder import REGRET, Entry, Rung, believe
 from hypernas.largest import larger
 from hypernas.proxies import SIZES, Timed, common
+from hypernas.resampling import different
 from hypernas.results import Limits, Network, Scored
 from hypernas.searching import distinct
-from hypernas.trust import different
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 

@@ -139,8 +139,9 @@ def _judged(
     Its luck is in the test split too. The ladder chooses before each first training, and after it
     who gets more: so all that it trained are held against random ones by their first seeds alone,
     and its best against the biggest by the others. With ``--score-by training`` the first seed has
-    chosen, and is left out of both. A single seed cannot be left out.
+    chosen, and is left out of both. A single seed cannot be left out, and so its luck is not known.
     """
+    repeated = [*finalists, *random, biggest]
     most = max(len(network.seeds) for network in finalists)
     several = [network for network in finalists if len(network.seeds) == most]
     later = [msgspec.structs.replace(n, seeds=n.seeds[1:]) for n in several] if most > 1 else None
@@ -149,10 +150,13 @@ def _judged(
             [msgspec.structs.replace(network, seeds=network.seeds[:1]) for network in group]
             for group in (finalists, random)
         )
-        return verdict(first, drawn, biggest, picks=later, test_examples=examples)
-    if config.score_by == "training":
-        return verdict(later or several, random, biggest, picks=later, test_examples=examples)
-    return verdict(several, random, biggest, test_examples=examples)
+    elif config.score_by == "training":
+        first, drawn = later or several, random
+    else:
+        return verdict(several, random, biggest, repeated=repeated, test_examples=examples)
+    if later is None:
+        repeated = []
+    return verdict(first, drawn, biggest, picks=later, repeated=repeated, test_examples=examples)
 
 
 def _unfinished(picks: Picks, found: Sequence[Network], plan: Plan) -> str:

@@ -21,16 +21,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata, t
 
-from hypernas.choices import canonical
 from hypernas.console import Update, Voice, cost
 from hypernas.jobs import ZeroCost
 from hypernas.proxies import Timed, common
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
+from hypernas.resampling import Luck, different
 from hypernas.results import Answer, Estimate, Meter, Network, Ranked, Tie
 from hypernas.workplace import Workplace
 
 LEAST = 8
 """networks without which nothing is said of a ranking"""
+TIE_DRAWS = 10_000
+"""of the luck of all networks"""
 TOP = 5
 """picks of which overlap and regret are told, where the sample has twice as many"""
 
@@ -125,34 +127,32 @@ def _normal_scores(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def tied(networks: Sequence[Network]) -> Tie | None:
-    """Return which networks the seeds do not tell from the best by validation.
+    """Return which networks may be the best on validation, as far as seeds tell.
 
-    Two means differ by luck with the deviation s √(1/a + 1/b) for a and b seeds; s is pooled over
-    all networks that have several, and Student's t has as much freedom.
+    The mean of a seeds is off by luck with the deviation s / √a, where s is pooled over all
+    networks that have several seeds. A network is left out when others are so far above it as luck
+    would put them in 5 of 100 cases if it were the best: so the best is among those returned, and
+    of networks that are all alike each is, with 95 %. Source: Gupta, Technometrics 1965 (subset
+    selection); here with a number of seeds of each network's own, by simulation.
     """
     networks = different(networks)
-    several = [[t.val_accuracy for t in n.seeds] for n in networks if len(n.seeds) > 1]
-    if not several:
+    luck = Luck.of(networks)
+    if luck is None:
         return None
-    freedom = sum(len(each) - 1 for each in several)
-    deviation = sqrt(sum(np.var(each) * len(each) for each in several) / freedom)
-    best = max(networks, key=lambda network: network.val_accuracy)
-    equal = [
-        network
-        for network in networks
-        if best.val_accuracy - network.val_accuracy
-        <= t.ppf(0.975, freedom) * deviation * sqrt(1 / len(best.seeds) + 1 / len(network.seeds))
-    ]
+    means = np.array([network.val_accuracy for network in networks])
+    each = 1 / np.array([len(network.seeds) for network in networks])
+    rng = np.random.default_rng(0)
+    spread = np.sqrt(rng.chisquare(luck.freedom, TIE_DRAWS) / luck.freedom)
+    drawn = rng.normal(size=(TIE_DRAWS, len(networks))) * np.sqrt(each) / spread[:, None]
+    equal = []
+    for number, network in enumerate(networks):
+        wide = np.sqrt(each + each[number])
+        above = ((means - means[number]) / wide).max()
+        by_luck = ((drawn - drawn[:, [number]]) / wide).max(1)
+        if (by_luck * luck.deviation >= above).mean() > 0.05:
+            equal.append(network)
     smallest = min(equal, key=lambda network: (network.params, network.macs))
-    return Tie(networks=len(equal), smallest=smallest, deviation=deviation)
-
-
-def different(networks: Sequence[Network]) -> list[Network]:
-    """Return networks once each; of one with several sources that with the most seeds."""
-    found: dict[str, Network] = {}
-    for network in sorted(networks, key=lambda network: len(network.seeds)):
-        found[canonical(network.choices)] = network
-    return list(found.values())
+    return Tie(networks=len(equal), smallest=smallest, deviation=luck.deviation)
 
 
 def best_of_random(validation: ArrayLike, test: ArrayLike, count: int) -> Estimate:
@@ -257,8 +257,9 @@ def _in_words(
         parts.append("no network was trained twice, so what luck does is not known")
     else:
         parts.append(
-            f"differences below seed noise ({100 * tie.deviation:.1f} points): {tie.networks} "
-            f"networks are a tie; the smallest of them has {tie.smallest.params:,} params"
+            f"a seed moves a network by {100 * tie.deviation:.1f} points, and below that noise "
+            f"{tie.networks} networks are a tie with the best; the smallest of them has "
+            f"{tie.smallest.params:,} params"
         )
     return "; ".join(parts)
 
