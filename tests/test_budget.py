@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hypernas import budget
-from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock
+from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock, others
 from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
 
@@ -86,9 +86,12 @@ def test_counts_of_the_configuration_stand() -> None:
     assert Config(data="digits", fit_epochs=2.5).given(batches_per_epoch=10) == {"steps": 25}
 
 
-def test_a_run_of_five_finalists_has_a_sample_that_says_something() -> None:
+def test_a_run_of_several_finalists_has_a_sample_that_says_something() -> None:
     assert plan(config(60), TYPICAL).sample == 8
-    assert plan(config(60, finalists=3), TYPICAL).sample == 0
+    assert plan(config(60, finalists=3), TYPICAL).sample == 8
+    assert plan(config(60, finalists=2), TYPICAL).sample == 0
+    assert others(finalists=3, processes=4) == {"sample": 8, "at_once": 4}
+    assert others(finalists=1, processes=16) == {"sample": 0, "at_once": 2}
 
 
 def test_a_ladder_leaves_fewer_epochs() -> None:

@@ -326,11 +326,22 @@ def test_a_ladder_is_no_use_where_all_are_trained() -> None:
 
 
 def test_without_a_hypernetwork_the_rungs_of_generated_weights_are_left_out(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfitted = msgspec.structs.replace(CLIMBS, steps=None, strategy=None, score_by="synflow")
     run = Run.start(tmp_path / "run", unfitted, quiet=True)
+    known, climb = [], climbing.climb
+
+    def look(entries: Any, *rest: Any, **options: Any) -> Any:
+        known.extend(list(one.proxies) for one in entries)
+        return climb(entries, *rest, **options)
+
+    monkeypatch.setattr(climbing, "climb", look)
     run.everything()
+    assert known
+    assert all(names == ["naswot", "jacob-cov", "grad-norm", "snip"] for names in known), (
+        "what ranks already is no second signal"
+    )
     assert widths(run.place).rungs == {"part": 2}
     assert read_json(run.folder / "ladder.json", Known).ended
     assert 1 <= len(run.result.finalists) <= 2

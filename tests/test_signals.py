@@ -11,7 +11,9 @@ from small_run import RUN
 
 from hypernas.config import Config, check
 from hypernas.errors import ConfigError, RunError
+from hypernas.finalists import baseline
 from hypernas.jobs import Train
+from hypernas.ranking import tau
 from hypernas.results import Limits
 from hypernas.runs import Run
 
@@ -67,6 +69,27 @@ def test_a_search_by_training(tmp_path: Path, trained: list[Train]) -> None:
             Limits(max_params=min(a.params for a in run.place.survey.drawn), max_macs=sizes[0] * 99)
         )
     assert trained == [], "a question trains nothing"
+    meter, random = run.trust(train=8), run.result.random
+    assert meter.networks == len(random) == 8
+    assert {len(one.seeds) for one in random} == {2}
+    once = [-one.seeds[0].val_loss for one in random]
+    assert once == [one.score for one in random]
+    expected = tau(once, [one.seeds[1].test_accuracy or 0.0 for one in random])
+    assert meter.signals[0].tau["all"].value == expected.value, "a training is not its own score"
+
+
+def test_a_sample_of_a_search_by_training_has_another_seed(own_run: Run) -> None:
+    """Where one seed was asked for, too: the first training of a network is its score."""
+    place = own_run.place
+    for score_by, planned, expected in (
+        ("training", 1, {2}),
+        ("training", 3, {None, 2}),
+        ("hypernet", 1, {None, 1}),
+    ):
+        place.config = msgspec.structs.replace(place.config, score_by=score_by)
+        place.plan = msgspec.structs.replace(place.plan, seeds=planned)
+        drawn = [one for one in baseline(place, own_run.scored, 2, 4) if one.source == "random"]
+        assert {one.seeds for one in drawn} == expected
 
 
 def test_stops_change_nothing(tmp_path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from hypernas.resampling import different
-from hypernas.results import Network, Source, Training
+from hypernas.results import Meter, Network, Source, Training
 from hypernas.trust import best_of_random, beyond, ceiling, meter, ranked, tied
 
 Floats = NDArray[np.float64]
@@ -154,7 +155,7 @@ def test_few_repetitions_tell_less_apart() -> None:
 def test_what_the_ladder_spent_counts_for_random_search() -> None:
     networks = [network(n, [0.5 + 0.01 * n], score=n) for n in range(10)]
     found = [
-        meter(networks, [], {}, scored=10, search_seconds=50.0, paid_seconds=paid)
+        meter(networks, networks, {}, scored=10, search_seconds=50.0, paid_seconds=paid)
         for paid in (50.0, 80.0)
     ]
     assert [each.random_count for each in found if each] == [5, 8]
@@ -193,13 +194,34 @@ def made(seed: int = 0, count: int = 24) -> list[Network]:
     ]
 
 
+def judged(
+    sample: Sequence[Network],
+    rivals: Mapping[str, tuple[Sequence[float], float]] = MappingProxyType({}),
+    others: Sequence[Network] = (),
+    *,
+    seconds: float = 0.0,
+) -> Meter | None:
+    """Return what the meter says of a sample from a search of 100 candidates."""
+    everything = [*sample, *others]
+    return meter(
+        sample, everything, rivals, scored=100, search_seconds=seconds, paid_seconds=seconds
+    )
+
+
 def test_what_the_meter_says() -> None:
     networks = made()
     searched = [network(100 + n, [0.7, 0.71], source="search") for n in range(2)]
     sizes = [float(one.params) for one in networks]
     noise = list(np.random.default_rng(1).normal(size=len(networks)))
     rivals = {"params": (sizes, 0.0), "noise": (noise, 2.0)}
-    found = meter(networks, searched, rivals, scored=100, search_seconds=100.0, paid_seconds=100.0)
+    found = meter(
+        networks,
+        [*networks, *searched],
+        rivals,
+        scored=100,
+        search_seconds=100.0,
+        paid_seconds=100.0,
+    )
     assert found is not None
     assert [signal.name for signal in found.signals] == ["score", "params", "noise"]
     assert found.beyond_size == "yes"
@@ -210,7 +232,12 @@ def test_what_the_meter_says() -> None:
     assert found.random_search is not None
     assert found.random_search.value <= max(n.test_accuracy or 0 for n in networks)
     again = meter(
-        networks[::-1], searched, {}, scored=100, search_seconds=100.0, paid_seconds=100.0
+        networks[::-1],
+        [*networks, *searched],
+        {},
+        scored=100,
+        search_seconds=100.0,
+        paid_seconds=100.0,
     )
     assert again is not None
     assert again.signals[0].tau["all"].value == pytest.approx(found.signals[0].tau["all"].value)
@@ -220,14 +247,24 @@ def test_a_rival_that_ranks_as_well_is_named() -> None:
     networks = made()
     perfect = [one.test_accuracy or 0.0 for one in networks]
     found = meter(
-        networks, [], {"params": (perfect, 0.0)}, scored=100, search_seconds=0.0, paid_seconds=0.0
+        networks,
+        networks,
+        {"params": (perfect, 0.0)},
+        scored=100,
+        search_seconds=0.0,
+        paid_seconds=0.0,
     )
     assert found is not None
     assert (
         "params ranks them as well or better, 1.00 (1.00 to 1.00), at no higher cost" in found.text
     )
     dear = meter(
-        networks, [], {"params": (perfect, 9.0)}, scored=100, search_seconds=0.0, paid_seconds=0.0
+        networks,
+        networks,
+        {"params": (perfect, 9.0)},
+        scored=100,
+        search_seconds=0.0,
+        paid_seconds=0.0,
     )
     assert dear is not None
     assert "params ranks" not in dear.text
@@ -239,14 +276,16 @@ def test_a_score_of_the_wrong_sign_says_no() -> None:
     networks = [
         network(n, [0.5 + n / 100], score=-float(n), size=100 + (7 * n) % 24) for n in range(24)
     ]
-    found = meter(networks, [], {}, scored=100, search_seconds=0.0, paid_seconds=0.0)
+    found = judged(networks)
     assert found is not None
     assert found.beyond_size == "no"
     assert found.signals[0].tau["all"].value == -1
 
 
 def test_too_few_networks() -> None:
-    assert meter(made()[:7], [], {}, scored=100, search_seconds=1.0, paid_seconds=1.0) is None
+    assert (
+        meter(made()[:7], made()[:7], {}, scored=100, search_seconds=1.0, paid_seconds=1.0) is None
+    )
 
 
 def test_equal_sizes_and_ties_in_rankings() -> None:

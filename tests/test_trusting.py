@@ -20,8 +20,7 @@ from hypernas.results import Training
 from hypernas.runs import Run
 
 
-def test_every_run_ends_with_the_meter(finished_run: Run) -> None:
-    """Two random networks are too few to say anything, and that is what it says."""
+def test_a_run_of_two_finalists_says_that_its_sample_is_too_small(finished_run: Run) -> None:
     assert len(finished_run.result.random) < 4
     assert finished_run.result.trust is None
     assert "Too few random networks" in (finished_run.folder / "report.html").read_text()

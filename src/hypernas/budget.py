@@ -18,7 +18,7 @@ MARGIN = 1.15
 """how much slower a long run is than its warm-up"""
 GOOD_EPOCHS = 5
 """epochs under which fewer networks are trained rather than shorter"""
-LADDER = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
+GIVEN_UP = ((5, 3), (5, 2), (4, 2), (3, 2), (3, 1), (2, 1), (1, 1))
 """finalists and seeds, in the order in which they are given up"""
 USUAL = {"finalists": 5, "seeds": 3}
 CLIMBERS = 2
@@ -31,8 +31,8 @@ AT_ONCE = 2
 """candidates that arrive on the ladder's top together, at least"""
 GENEROUS_EPOCHS, MOST_CLIMBERS = 30, 40
 """epochs above which more candidates climb rather than longer, and how many at most"""
-SAMPLE = 8
-"""random networks of a run that has its usual finalists: the fewest that tell how scores rank"""
+SAMPLE, SEVERAL = 8, 3
+"""random networks of a run that has SEVERAL finalists: the fewest that tell how scores rank"""
 MOST_EPOCHS = 200
 MOST_TRIALS = 5000
 MOST_STEPS = 200_000
@@ -147,7 +147,7 @@ def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int
         return _whole(left / _epoch_of_all(finalists, seeds, most, costs))
 
     finalists = seeds = 1
-    for count, often in LADDER:
+    for count, often in GIVEN_UP:
         finalists, seeds = given.get("finalists", count), given.get("seeds", often)
         most = _climbers(finalists, costs)
         if epochs_of(most) >= given.get("epochs", GOOD_EPOCHS):
@@ -203,7 +203,13 @@ def at_once(most: int, processes: int) -> int:
 
 def sample(finalists: int) -> int:
     """Return how many random networks there are to be, where more than the finalists; else 0."""
-    return SAMPLE if finalists >= USUAL["finalists"] else 0
+    return SAMPLE if finalists >= SEVERAL else 0
+
+
+def others(finalists: int, processes: int) -> dict[str, int]:
+    """Return what else follows from the number of finalists, where all counts are given."""
+    most = CLIMBERS * finalists
+    return {"sample": sample(finalists), "at_once": at_once(most, processes)}
 
 
 def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, float]:

@@ -103,7 +103,9 @@ def calibrated(
         )
     place.threads(1)  # as in the processes of a run: last digits depend on it
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
-        proxies, _ = zero_cost(pool, voice, [known[key].choices for key in keys])
+        proxies, _ = zero_cost(
+            pool, voice, [known[key].choices for key in keys], place.config.score_by
+        )
     entries = [
         Entry(choices=o.choices, params=o.params, macs=o.macs, score=o.score, proxies=proxies[key])
         for key in keys
@@ -179,16 +181,16 @@ def show(voice: Voice, answer: Calibrated, count: int, word: str) -> None:
 
 
 def zero_cost(
-    pool: Pool, voice: Voice, architectures: Sequence[Architecture]
+    pool: Pool, voice: Voice, architectures: Sequence[Architecture], score_by: str
 ) -> tuple[dict[str, dict[str, float]], float]:
     """Return the zero-cost scores of architectures by their canonical forms, and CPU seconds.
 
-    Those are left out that one of the architectures does not have, and sizes.
+    Those are left out that one of the architectures does not have, sizes, and what ranks already.
     """
     keys = dict(zip(map(canonical, architectures), architectures, strict=True))
     answers = done(pool, voice, "zero-cost", [ZeroCost(choices=c) for c in keys.values()])
     found = msgspec.convert(answers, list[dict[str, Timed]])
-    names = [name for name in common(found) if name not in SIZES]
+    names = [name for name in common(found) if name not in (*SIZES, score_by)]
     values = {
         key: {name: values[name].value for name in names}
         for key, values in zip(keys, found, strict=True)

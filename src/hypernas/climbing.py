@@ -158,20 +158,17 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
     if known is not None:
         return known
     wide, plan = widths(place), place.plan
-    field = by_promise(top(scored, len(scored), place.config.limits))
-    enter = FEWER**3 * wide.full
-    found = distinct((place.candidates.of(one.choices) for one in field), enter)
-    names = {canonical(candidate.choices) for candidate in found}
-    field = [one for one in field if canonical(one.choices) in names]
+    field = _field(place, scored, FEWER**3 * wide.full)
     others = baseline(place, scored, min(plan.finalists, len(field)), plan.sample)
+    steps = [f"{most} ({rung})" for rung, most in [*wide.rungs.items(), ("full", wide.full)]]
     voice.say(
         f"a ladder: one candidate and {len(others)} networks that nothing chose, then at most "
-        f"{', '.join(f'{n} ({rung})' for rung, n in wide.rungs.items())} and {wide.full} in full; "
-        f"recipe: {in_words(place.recipe(plan.epochs))}"
+        f"{', '.join(steps)}; recipe: {in_words(place.recipe(plan.epochs))}"
     )
     place.threads(1)
     with Pool(place.folder, place.config.processes, lambda job: jobs.do(place, job)) as pool:
-        proxies, spent = zero_cost(pool, voice, [one.choices for one in [*field, *others]])
+        every = [one.choices for one in [*field, *others]]
+        proxies, spent = zero_cost(pool, voice, every, place.config.score_by)
         entries = _entries(field, others, plan.seeds, proxies)
         source = Trained(place, pool, voice, entries, by_epoch="part" in wide.rungs)
         first = _finalists(place, scored, source, [first_of(entries)])
@@ -198,9 +195,17 @@ def _with_other_sample(place: Workplace, scored: Sequence[Scored]) -> Picks | No
     chosen = picks.trials, picks.finalists, picks.epochs
     if chosen != (len(scored), plan.finalists, plan.epochs):
         return None
-    in_full = sum(one.seeds is None for one in picks.of("random"))
-    others = baseline(place, scored, min(plan.finalists, in_full), plan.sample)
+    in_full = len(_field(place, scored, plan.finalists))
+    others = baseline(place, scored, in_full, plan.sample)
     return _kept(place, scored, picks.of("search"), others, ended=True)
+
+
+def _field(place: Workplace, scored: Sequence[Scored], most: int) -> list[Scored]:
+    """Return the candidates that promise most, different ones."""
+    field = by_promise(top(scored, len(scored), place.config.limits))
+    found = distinct((place.candidates.of(one.choices) for one in field), most)
+    names = {canonical(candidate.choices) for candidate in found}
+    return [one for one in field if canonical(one.choices) in names]
 
 
 def _entries(
@@ -305,5 +310,5 @@ def _say(voice: Voice, entries: Sequence[Entry], standing: Standing) -> None:
         f"{'the ladder ends' if standing.ended else 'so far'}, candidates trained: {count}; "
         f"the best of all networks is expected at {standing.expected[best]:.1%} "
         f"± {standing.deviations[best]:.1%} on validation; with a probability of "
-        f"{standing.certainty:.0%} no network is {100 * REGRET:g} points better"
+        f"{standing.certainty:.0%} none of {len(entries)} is {100 * REGRET:g} points better"
     )

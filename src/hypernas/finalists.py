@@ -68,7 +68,8 @@ class Picks(Struct, frozen=True):
 def pick(place: Workplace, scored: Sequence[Scored], count: int, sample: int = 0) -> Picks:
     """Pick the best ``count`` by score, as many random ones, and the biggest that fits.
 
-    With a larger ``sample`` more random ones are picked, of one training each.
+    With a larger ``sample`` more random ones are picked, of one training each, beside the one that
+    may be their score.
     """
     candidates = place.candidates
     by_score = (candidates.of(s.choices) for s in top(scored, len(scored), place.config.limits))
@@ -84,8 +85,14 @@ def pick(place: Workplace, scored: Sequence[Scored], count: int, sample: int = 0
 def baseline(place: Workplace, scored: Sequence[Scored], count: int, sample: int = 0) -> list[Pick]:
     """Pick ``count`` random networks and the biggest that fits; see :func:`pick`."""
     drawn = picked(place, "random", sampled(place, max(count, sample)), scored)
-    more = [msgspec.structs.replace(one, seeds=1) for one in drawn[count:]]
-    return [*drawn[:count], *more, *picked(place, "biggest", [place.biggest], scored)]
+    # the first training of a network may be its score, which is held against another one
+    least = 2 if place.config.score_by == "training" else 1
+    whole = None if place.plan.seeds >= least else least
+    found = [
+        msgspec.structs.replace(one, seeds=whole if number < count else least)
+        for number, one in enumerate(drawn)
+    ]
+    return [*found, *picked(place, "biggest", [place.biggest], scored)]
 
 
 def sampled(place: Workplace, count: int) -> list[Candidate]:

@@ -251,7 +251,7 @@ class Known(Struct, frozen=True):
 
     ended: bool
     certainty: float
-    """probability that no network is half a point or more above the best trained one"""
+    """probability that no network of the ladder is half a point or more above the best trained"""
     candidates: list[Believed]
     """those of which most is expected, best first"""
     seconds: float = 0.0

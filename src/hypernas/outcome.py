@@ -144,7 +144,7 @@ def _judged(
     repeated = [*finalists, *random, biggest]
     most = max(len(network.seeds) for network in finalists)
     several = [network for network in finalists if len(network.seeds) == most]
-    later = [msgspec.structs.replace(n, seeds=n.seeds[1:]) for n in several] if most > 1 else None
+    later = [network.later for network in several] if most > 1 else None
     if config.climbs:
         first, drawn = (
             [msgspec.structs.replace(network, seeds=network.seeds[:1]) for network in group]

@@ -91,7 +91,8 @@ def prepare(place: Workplace, voice: Voice) -> None:
     _say_space(place, known, voice)
     _say_fit_space(place, voice)
     if counted:
-        others = {"threads": config.threads or 1, "sample": budget.sample(given["finalists"])}
+        others = budget.others(given["finalists"], config.processes)
+        others |= {"threads": config.threads or 1}
         place.plan = msgspec.convert(given | others, Plan)
     else:
         voice.say("measuring what a step, a score and an epoch cost on this machine …")

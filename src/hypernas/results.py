@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any, Literal
 
 import msgspec
@@ -200,6 +201,18 @@ class Network(Scored, frozen=True, kw_only=True):
     test_accuracy: float | None
     seeds: list[Training]
     source: Source
+
+    @property
+    def later(self) -> Network:
+        """The same without the first of its seeds, of which it has several."""
+        left = self.seeds[1:]
+        tested = [t.test_accuracy for t in left if t.test_accuracy is not None]
+        return msgspec.structs.replace(
+            self,
+            seeds=left,
+            val_accuracy=fmean(training.val_accuracy for training in left),
+            test_accuracy=fmean(tested) if tested else None,
+        )
 
 
 class Search(Struct, frozen=True):

@@ -56,7 +56,9 @@ def trust(
         progress: told for how many networks the rivals are computed.
     """
     sample = [network for network in networks if network.source == "random"]
-    others = [network for network in networks if network.source != "random"]
+    by_training = place.config.score_by == "training"
+    if by_training:  # their first seed is the score
+        sample = [network.later for network in sample if len(network.seeds) > 1]
     place.threads(1)  # as in the processes of a run: last digits depend on it
     found: list[dict[str, Timed]] = []
     for done, network in enumerate(sample, start=1):
@@ -70,11 +72,11 @@ def trust(
         rivals[name] = [v.value for v in each], float(np.mean([v.seconds for v in each]))
     search = seconds.get("search", 0.0) * place.config.processes
     search += seconds.get("fit", 0.0) * place.plan.threads
-    first = int(place.config.score_by == "training")  # the search has trained the first seed
-    searched = [network.seeds[first:] for network in networks if network.source == "search"]
+    # of these the search itself has trained the first seed
+    searched = [n.seeds[int(by_training) :] for n in networks if n.source == "search"]
     trained = sum(training.seconds for seeds in searched for training in seeds)
     paid = search + climb_seconds + trained
-    return meter(sample, others, rivals, scored=scored, search_seconds=search, paid_seconds=paid)
+    return meter(sample, networks, rivals, scored=scored, search_seconds=search, paid_seconds=paid)
 
 
 def ranked(
@@ -187,7 +189,7 @@ def _tested(network: Network, seed: int) -> float:
 
 def meter(
     sample: Sequence[Network],
-    others: Sequence[Network],
+    everything: Sequence[Network],
     rivals: Mapping[str, tuple[Sequence[float], float]],
     *,
     scored: int,
@@ -198,7 +200,7 @@ def meter(
 
     Args:
         sample: random networks, trained.
-        others: all further trained networks.
+        everything: all trained networks, with all their seeds.
         rivals: by name, a value of each network of the sample, and the CPU seconds of one.
         scored: candidates of the search.
         search_seconds: CPU seconds of fit and search together.
@@ -217,8 +219,8 @@ def meter(
     answer: Answer = "yes" if partial.low > 0 else "no" if partial.high < 0 else "not shown"
     trained = [training.seconds for network in sample for training in network.seeds]
     count = round(paid_seconds / np.mean(trained)) if np.mean(trained) > 0 else 0
-    tie = tied([*sample, *others])
-    twice = [network for network in different([*sample, *others]) if len(network.seeds) > 1]
+    tie = tied(everything)
+    twice = [network for network in different(everything) if len(network.seeds) > 1]
     validation = [network.val_accuracy for network in sample]
     return Meter(
         networks=len(sample),
@@ -295,11 +297,12 @@ def show(voice: Voice, found: Meter | None) -> None:
                 "–",
             )
         )
-    about = f"regret: in points, of the best of {found.top}; CPU s: of one"
+    about = f"regret: in points, of the best of {found.top}; CPU s: of one; all intervals: report"
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
     if found.random_search is not None:
         voice.say(
             f"random search for the same processor time: about {found.random_count} networks, "
-            f"the best of which is expected at {found.random_search.value:.2%} on test (estimated)"
+            f"the best of which is expected at {found.random_search.value:.2%} on test or above "
+            f"(estimated from {found.networks})"
         )
     voice.say(f"trust: {found.text}")
