@@ -30,12 +30,13 @@ import torch
 from ceiling import ceilings, measured
 from common import Row, write
 from known import Floats, Known, luck, published
-from ways import Settings, Way, every, small
+from ways import WARM, Settings, Way, every, small
 
 from hypernas.ranking import Estimate, Pairs, pairs_of, pearson, tau
 
-OWN = "calibrated score"
-OURS = (OWN, "score (ghn)", "score (smash)", "score and params", "ladder")
+OWN, FURTHER = "calibrated score", f"calibrated, {WARM}"
+SCORES = ("score (ghn)", "score (smash)", f"score after {WARM}", "score and params")
+OURS = (OWN, FURTHER, *SCORES, "ladder")
 """ways that are no rivals"""
 GOALS = {"all": 0.88, "better half": 0.70, "equal size": 0.60}
 """of the calibrated score; 95 % of the ceiling will do"""
@@ -101,7 +102,7 @@ def tau_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
     ceiling = ceilings(known)
     for name, way in ways.items():
         for kind, found in taus[name].items():
-            own = name == OWN
+            own = name in (OWN, FURTHER)
             goal = min(GOALS[kind], OF_CEILING * ceiling[kind].value) if own else None
             yield Row(
                 what=f"tau, {kind}, {known.name}, {name}",
@@ -133,17 +134,18 @@ def ceiling_rows(known: Known, ceiling: dict[Pairs, Estimate]) -> Iterator[Row]:
 def cheap_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
     """Yield how many ways that cost no more rank as well as the calibrated score."""
     count = len(known.truths)
-    own = ways[OWN].seconds(count)
-    cheap = [n for n, way in ways.items() if n not in OURS and way.seconds(count) <= own]
-    for kind in GOALS:
-        above = [n for n in cheap if taus[n][kind].value >= taus[OWN][kind].value]
-        yield Row(
-            what=f"rivals that cost no more and rank as well, {kind}, {known.name}",
-            value=len(above),
-            unit="ways",
-            goal=0,
-            note=f"of {len(cheap)}; {', '.join(above) or 'none'}",
-        )
+    for own in (OWN, FURTHER):
+        most = ways[own].seconds(count)
+        cheap = [n for n, way in ways.items() if n not in OURS and way.seconds(count) <= most]
+        for kind in GOALS:
+            above = [n for n in cheap if taus[n][kind].value >= taus[own][kind].value]
+            yield Row(
+                what=f"rivals that cost no more and rank as well as {own}, {kind}, {known.name}",
+                value=len(above),
+                unit="ways",
+                goal=0,
+                note=f"of {len(cheap)}; {', '.join(above) or 'none'}",
+            )
 
 
 def interval_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:

@@ -8,10 +8,14 @@ paid for in CPU seconds of this machine. A search has found what was sought when
 of the best 5 % of the table to the end, by the mean of two seeds on the test split; so all its
 networks must be trained twice. That this one is the best of those that it trained it would know by
 further seeds, which cost every search the same. The cost of a hypernetwork holds its fit and the
-scores of all networks, for the ladder zero-cost ones too; ``without score`` is a ladder that has
-these alone. Nothing trains the biggest network first, as a run does under every strategy; what that
-is worth has a row of its own. Means over ``--fits`` fits, or over ``--draws`` runs of what needs
-none.
+scores of all networks, for the ladder zero-cost ones too, and its rung of some steps; ``ladder by
+naswot`` has no hypernetwork. A run trains random networks and the biggest first, under every
+strategy; what that is worth has rows of its own. Means over ``--fits`` fits, or over ``--draws``
+runs of what needs none.
+
+Rows of regret are the other way round: how much the best of five picks lacks, where a search has as
+many CPU seconds as the ladder has spent, with random networks and the biggest, when it ends. Picks
+are the best by validation of what is trained to the end.
 
 The break-even is what all this comes to where the final training is longer: trainings cost more in
 proportion, fits and scores do not, and networks are taken to keep their order.
@@ -21,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,12 +33,24 @@ import numpy as np
 import torch
 from common import Row, write
 from known import Floats, Known
-from ways import Replay, Settings, entries, fitted, free_each, unscored, widths
+from ranking import PICKS
+from ways import (
+    WARM,
+    Replay,
+    Settings,
+    Way,
+    entries,
+    fitted,
+    free_each,
+    hypernet_of,
+    widths,
+    zero_cost,
+)
 
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
 from hypernas.jobs import Part
-from hypernas.ladder import Entry, climb
+from hypernas.ladder import climb
 from hypernas.pruning import Race
 from hypernas.randomness import rng
 from hypernas.ranking import RESAMPLES
@@ -45,6 +61,10 @@ TOP = 0.05
 """share of the networks that are sought"""
 UNCHOSEN = 5
 """random networks that a run trains for its verdict, and from which its ladder learns"""
+BESIDES = f"ladder, {UNCHOSEN} and the biggest besides"
+"""the ladder as a run has it"""
+FULL = 10
+"""candidates that arrive on the ladder's top at most"""
 LEARNERS = {
     "evolution": Evolution(population=16, tournament=4, at_once=1),
     "REINFORCE": Reinforce(at_once=1),
@@ -57,8 +77,8 @@ LONG = 50
 GOALS = {"random search": 2.0, "Hyperband": 1.3}
 """how many times cheaper the ladder is to be"""
 
-Search = Iterator[tuple[float, int | None]]
-"""yields the CPU seconds of training so far, and a network that is trained to the end by then"""
+Search = Iterable[tuple[float, int | None]]
+"""CPU seconds of training so far, and a network that is trained to the end by then"""
 
 
 @dataclass(frozen=True)
@@ -69,17 +89,13 @@ class Cost:
         fixed: what does not depend on the length of a training.
         training: of each run, (R,).
         lost: runs that ended without one of the best, and count with all that they spent.
+        lacks: how much the best of five picks lacks after as long as the ladder takes, (R,).
     """
 
     fixed: float
     training: Floats
     lost: int = 0
-
-    @classmethod
-    def of(cls, fixed: float, runs: Iterable[tuple[float, bool]]) -> Cost:
-        """Return the cost of runs, each with what it spent and whether it found."""
-        spent, found = zip(*runs, strict=True)
-        return cls(fixed, np.array(spent), found.count(False))
+    lacks: Floats = field(default_factory=lambda: np.zeros(1))
 
     def at(self, longer: float) -> float:
         """Return the mean cost where a training is so many times as long."""
@@ -106,54 +122,67 @@ def main() -> None:
 
 def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     """Return what each search costs."""
-    score = "smash" if known.place.space.name == "memory-bank" else "ghn"
+    known.require_twice()
+    count, own = len(known.truths), hypernet_of(known)
+    shared, score = (fitted(known, name, settings) for name in ("shared", own))
+    warm, zero = fitted(known, own, settings, WARM), zero_cost(known, settings)
+    free = replace(zero["naswot"], each=0.0)  # it is among the zero-cost scores
+    climb_by = {
+        "ladder": lambda seed: climbed(known, score, settings, seed, 0, warm),
+        BESIDES: lambda seed: climbed(known, score, settings, seed, UNCHOSEN, warm),
+        "ladder by naswot": lambda seed: climbed(
+            known, free, settings, seed, 0, ranked_by="naswot"
+        ),
+    }
+    ladders = {name: [one(seed) for seed in settings.seeds] for name, one in climb_by.items()}
+    within = float(np.mean([one.fixed + one.rungs + one.ended for one in ladders[BESIDES]]))
+
+    def cost(searches: Iterable[Search], fixed: float = 0.0) -> Cost:
+        runs = [replayed(known, search, within - fixed) for search in searches]
+        spent, found, lacks = zip(*runs, strict=True)
+        return Cost(fixed, np.array(spent), found.count(None), np.array(lacks))
+
+    def cost_of_ladder(ladders: Sequence[Climbed]) -> Cost:
+        runs = [replayed(known, one.steps, within - one.fixed - one.rungs) for one in ladders]
+        spent, found, lacks = zip(*runs, strict=True)
+        paid = [one.by_then[number] for one, number in zip(ladders, found, strict=True)]
+        fixed = float(np.mean([one.fixed for one in ladders]) + np.mean(paid))
+        return Cost(fixed, np.array(spent), 0, np.array(lacks))
+
     unfitted: dict[str, Callable[[Known, int], Search]] = {
         "random search": random_search,
         "successive halving": partial(race, pruner="halving"),
         "Hyperband": partial(race, pruner="hyperband"),
     }
     unfitted |= {name: partial(by_sampler, sampler=one) for name, one in LEARNERS.items()}
-    found = {
-        name: Cost.of(0.0, (until(known, search(known, seed)) for seed in range(draws)))
-        for name, search in unfitted.items()
+    every = {
+        n: cost(search(known, seed) for seed in range(draws)) for n, search in unfitted.items()
     }
-    found["the biggest first"] = Cost.of(0.0, [until(known, by_score(known, known.params))])
-    shared, own = (fitted(known, name, settings) for name in ("shared", score))
-    for name, way in (("weight sharing", shared), (f"score ({score})", own)):
-        searches = [by_score(known, scores) for scores in way.values]
-        found[name] = _over_fits(known, searches, way.fixed, way.each)
-    ladders = {
-        "ladder": (own, 0),
-        f"ladder, {UNCHOSEN} and the biggest besides": (own, UNCHOSEN),
-        "ladder without score": (unscored(known, settings), 0),
-    }
-    for name, (way, unchosen) in ladders.items():
-        searches = [
-            by_ladder(known, entries(known, way, settings, fit, unchosen), seed)
-            for fit, seed in enumerate(settings.seeds)
-        ]
-        found[name] = _over_fits(known, searches, way.fixed, way.each + free_each(known, settings))
-    return found
+    every["the biggest first"] = cost([by_score(known, known.params)])
+    for name, way in (("weight sharing", shared), (f"score ({own})", score)):
+        fixed = way.fixed + way.each * count
+        every[name] = cost((by_score(known, scores) for scores in way.values), fixed)
+    return every | {name: cost_of_ladder(climbs) for name, climbs in ladders.items()}
 
 
-def _over_fits(known: Known, searches: Sequence[Search], fit: float, each: float) -> Cost:
-    """Return the cost of searches, each by a fit, with what fit and scores cost."""
-    runs = (until(known, search) for search in searches)
-    return Cost.of(fit + each * len(known.truths), runs)
+def replayed(known: Known, search: Search, within: float) -> tuple[float, int | None, float]:
+    """Return what a search had spent when it had trained one of the best, and which.
 
-
-def until(known: Known, search: Search) -> tuple[float, bool]:
-    """Return what a search had spent when it had trained one of the best, and whether it ever did.
-
-    A race may stop them all.
+    A race may stop them all. The last is what the best of its five picks lacks after ``within`` CPU
+    seconds of training.
     """
-    known.require_twice()
     sought = set(np.argsort(-known.of_two)[: max(1, round(TOP * len(known.truths)))].tolist())
-    spent = 0.0
+    spent, found, there = 0.0, None, []
     for spent, number in search:
-        if number in sought:
-            return spent, True
-    return spent, False
+        if found is not None and spent > within:
+            break
+        if number in sought and found is None:
+            found = spent, number
+        if number is not None and spent <= within:
+            there.append(number)
+    picks = sorted(there, key=lambda number: -known.by_epoch[number, -1])[:PICKS]
+    reached = max((known.accuracy[number] for number in picks), default=known.accuracy.min())
+    return *(found or (spent, None)), float(known.accuracy.max() - reached)
 
 
 # -- searches -------------------------------------------------------------------------------------
@@ -226,17 +255,65 @@ def _apart(one: Architecture, other: Architecture) -> int:
     return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
 
 
-def by_ladder(known: Known, those: Sequence[Entry], seed: int) -> Search:
-    """Let the networks of a table climb; then they are trained in the order of what it expects."""
-    source, before = Replay(known), np.zeros(len(those), dtype=bool)
-    for standing in climb(those, widths(known, 10), source, seed=seed):
-        last, done = standing, source.done >= 1
-        yield from ((source.spent, int(number)) for number in np.flatnonzero(done & ~before))
-        before = done
+@dataclass(frozen=True)
+class Climbed:
+    """What a ladder did on a table, in CPU seconds.
+
+    Attributes:
+        fixed: of fit, scores and zero-cost scores.
+        rungs: of the rung of some steps.
+        ended: of training when it ended.
+        steps: what it trained; after its end the others, in the order of what it expects.
+        by_then: what the rung of some steps had cost when a network was trained.
+    """
+
+    fixed: float
+    rungs: float
+    ended: float
+    steps: list[tuple[float, int | None]]
+    by_then: dict[int | None, float]
+
+
+def climbed(
+    known: Known,
+    way: Way,
+    settings: Settings,
+    seed: int,
+    unchosen: int,
+    warm: Way | None = None,
+    *,
+    ranked_by: str = "",
+) -> Climbed:
+    """Let the networks of a table climb.
+
+    Args:
+        known: the table.
+        way: what they begin with.
+        settings: with the seeds of the fits.
+        seed: of one of them.
+        unchosen: random networks that are trained in any case, with the biggest.
+        warm: what they have on the rung of some steps, if there is one.
+        ranked_by: the zero-cost score that they begin with, if it is one.
+    """
+    fit = seed - settings.seed
+    those = entries(known, way, settings, fit, unchosen, ranked_by=ranked_by)
+    source = Replay(known, warm.values[fit], warm.each) if warm else Replay(known)
+    steps: list[tuple[float, int | None]] = []
+    by_then: dict[int | None, float] = {}
+    for standing in climb(those, widths(known, FULL, warm=warm is not None), source, seed=seed):
+        last = standing
+        for number in np.flatnonzero(source.done >= 1).tolist():
+            if number not in by_then:
+                steps.append((source.spent, number))
+                by_then[number] = source.rungs
+    rungs, ended = source.rungs, source.spent
     for number in np.argsort(-last.expected).tolist():
-        if source.done[number] < 1:
+        if number not in by_then:
             source.train({number: 1})
-            yield source.spent, number
+            steps.append((source.spent, number))
+            by_then[number] = rungs
+    fixed = way.fixed + (way.each + free_each(known, settings)) * len(those)
+    return Climbed(fixed, rungs, ended, steps, by_then)
 
 
 # -- rows -----------------------------------------------------------------------------------------
@@ -255,16 +332,24 @@ def rows_of(known: Known, found: dict[str, Cost]) -> Iterator[Row]:
             f"{high:.1f} in 8 of 10 runs) of {mean:.0f} s"
             + (f"; {cost.lost} of {len(cost.training)} runs found none" if cost.lost else ""),
         )
+    for name, cost in found.items():
+        yield Row(
+            what=f"regret of the best of {PICKS} picks, {known.name}, {name}",
+            value=float(100 * cost.lacks.mean()),
+            unit="points",
+            note="{:.1f} to {:.1f} in 8 of 10 runs".format(*100 * _middle(cost.lacks)),
+        )
     ladder, epochs = found["ladder"], known.recipe.epochs
     for name, goal in GOALS.items():
-        yield Row(
-            what=f"{name} / ladder, {known.name}",
-            value=found[name].at(1) / ladder.at(1),
-            unit="times",
-            goal=goal,
-            better="more",
-            note=f"{times(found[name], ladder)}; at {epochs} epochs",
-        )
+        for other in ("ladder", BESIDES):
+            yield Row(
+                what=f"{name} / {other}, {known.name}",
+                value=found[name].at(1) / found[other].at(1),
+                unit="times",
+                goal=goal,
+                better="more",
+                note=f"{times(found[name], found[other])}; at {epochs} epochs",
+            )
     longer = LONG / epochs
     yield Row(
         what=f"random search / ladder at {LONG} epochs, {known.name}",

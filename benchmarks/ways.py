@@ -20,6 +20,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from hypernas import climbing
+from hypernas.budget import AT_ONCE, FEWER
 from hypernas.choices import Architecture
 from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, Widths, believe, climb
@@ -30,6 +31,8 @@ from hypernas.workplace import Workplace
 
 CALIBRATION = 20
 """networks that are trained for a calibrated way, spread over the sizes; it ranks the others"""
+WARM = "60 steps"
+"""the variant of a score after some steps from the generated weights"""
 SURVEY = 500
 """architectures that are drawn before a fit"""
 
@@ -142,6 +145,11 @@ def fitted(known: Known, hypernet: str, settings: Settings, variant: str = "plai
     return Way(np.array(found.values), found.fit, found.score, f"{settings.steps} steps a fit")
 
 
+def hypernet_of(known: Known) -> str:
+    """Return the hypernetwork of a table's space."""
+    return "smash" if known.place.space.name == "memory-bank" else "ghn"
+
+
 def fit_place(known: Known, hypernet: str, seed: int) -> Workplace:
     """Return where a hypernetwork is fitted: the table's data, the package's own recipe.
 
@@ -175,10 +183,7 @@ def sample(known: Known, seed: int, count: int = CALIBRATION) -> list[int]:
 
 
 def one_hot(architectures: Sequence[Architecture]) -> Floats:
-    """Return a column of 0 and 1 for each answer of each decision, (N, C).
-
-    Of a list there is one for each of its members.
-    """
+    """Return a column of 0 and 1 for each answer of each decision, (N, C), of lists each member."""
     given = [
         {(n, repr(v)) for n, value in choices.items() for v in _listed(value)}
         for choices in architectures
@@ -213,22 +218,31 @@ def unscored(known: Known, settings: Settings) -> Way:
     return Way(np.zeros((settings.fits, len(known.truths))), 0.0, 0.0, "no score")
 
 
-def calibrated(known: Known, score: Way, settings: Settings) -> Way:
-    """Rank by what the ladder would believe of each, given its score and some trained ones."""
+def calibrated(known: Known, score: Way, settings: Settings, warm: Way | None = None) -> Way:
+    """Rank by what the ladder would believe of each, given its score and some trained ones.
+
+    Args:
+        known: the table.
+        score: of each network.
+        settings: with the seeds of the fits.
+        warm: what all of them have on the rung of some steps, where they climb it.
+    """
     rows, wide, used = [], [], []
     for fit, seed in enumerate(settings.seeds):
         trained = sample(known, seed)
-        signals = {n: [float(value)] for n, value in enumerate(score.values[fit])}
+        by_rung = [score.values[fit], *([warm.values[fit]] if warm else [])]
+        signals = dict(enumerate(np.column_stack(by_rung).tolist()))
         accuracies = {n: [float(known.by_epoch[n, -1])] for n in trained}
         those = entries(known, score, settings, fit, 0)
-        believed = believe(those, signals, accuracies, seed=seed)
+        rungs: list[Rung] = ["warm"] if warm else []
+        believed = believe(those, signals, accuracies, rungs, seed=seed)
         rows.append(believed.means)
         wide.append(believed.deviations)
         used.append(_marked(known, trained))
     return Way(
         np.array(rows),
         score.fixed + CALIBRATION * known.seconds.mean(),
-        score.each + free_each(known, settings),
+        score.each + free_each(known, settings) + (warm.each if warm else 0.0),
         f"{score.note}, zero-cost scores, size and choices; {CALIBRATION} networks trained",
         np.array(used),
         np.array(wide),
@@ -240,7 +254,9 @@ def free_each(known: Known, settings: Settings) -> float:
     return sum(way.each for way in zero_cost(known, settings).values())
 
 
-def entries(known: Known, score: Way, settings: Settings, fit: int, unchosen: int) -> list[Entry]:
+def entries(
+    known: Known, score: Way, settings: Settings, fit: int, unchosen: int, *, ranked_by: str = ""
+) -> list[Entry]:
     """Return the networks of a table as entries of the ladder.
 
     Args:
@@ -250,11 +266,13 @@ def entries(known: Known, score: Way, settings: Settings, fit: int, unchosen: in
         fit: by which one, the first being 0.
         unchosen: networks that are trained in any case, spread over the sizes; with them the
             biggest, as in a run.
+        ranked_by: the zero-cost score that is the score.
     """
     others: list[int] = []
     if unchosen:
         others = [known.biggest, *sample(known, settings.seeds[fit], unchosen)]
     proxies = proxies_of(known, settings, fit)
+    proxies.pop(ranked_by, None)
     return [
         Entry(
             choices=truth.choices,
@@ -278,18 +296,26 @@ class Replay:
 
     Args:
         known: the table.
+        warm: what its networks have after some steps, (N,).
+        each: CPU seconds of these steps.
 
     Attributes:
-        spent: CPU seconds so far.
+        spent: CPU seconds of trainings so far.
+        rungs: CPU seconds of the rung of some steps so far.
         done: share of its training that each network has had, (N,), second seeds counted.
     """
 
-    def __init__(self, known: Known) -> None:
-        self.known, self.spent = known, 0.0
+    def __init__(self, known: Known, warm: Floats | None = None, each: float = 0.0) -> None:
+        self.known, self.warm, self.each = known, warm, each
+        self.spent = self.rungs = 0.0
         self.done = np.zeros(len(known.truths))
 
     def climb(self, rung: Rung, numbers: Sequence[int]) -> list[float]:
-        """Return the accuracy after a third of the training."""
+        """Return the score after some steps, or the accuracy after a third of the training."""
+        if rung == "warm":
+            assert self.warm is not None
+            self.rungs += self.each * len(numbers)
+            return self.warm[list(numbers)].tolist()
         assert rung == "part", rung
         epochs = self.known.recipe.epochs
         third = climbing.part(epochs)
@@ -311,23 +337,25 @@ class Replay:
             self.done[number] = max(share, self.done[number])
 
 
-def widths(known: Known, full: int) -> Widths:
-    """Return how many networks of a table climb, one at a time."""
-    rungs: dict[Rung, int] = {"part": full} if known.recipe.epochs >= climbing.LONG else {}
-    return Widths(rungs=rungs, full=full, finalists=1, at_once=1)
+def widths(known: Known, full: int, *, warm: bool) -> Widths:
+    """Return how many networks of a table climb, as in a run of two processes."""
+    rungs: dict[Rung, int] = {"warm": FEWER * full} if warm else {}
+    if known.recipe.epochs >= climbing.LONG:
+        rungs["part"] = full
+    return Widths(rungs=rungs, full=full, finalists=1, at_once=AT_ONCE)
 
 
-def ladder(known: Known, score: Way, settings: Settings) -> Way:
+def ladder(known: Known, score: Way, settings: Settings, warm: Way) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
     rows, wide, spent, used = [], [], [], []
     for fit, seed in enumerate(settings.seeds):
-        source = Replay(known)
+        source = Replay(known, warm.values[fit], warm.each)
         those = entries(known, score, settings, fit, CALIBRATION // 2)
-        *_, last = climb(those, widths(known, CALIBRATION // 2), source, seed=seed)
+        *_, last = climb(those, widths(known, CALIBRATION // 2, warm=True), source, seed=seed)
         rows.append(last.expected)
         wide.append(last.deviations)
         used.append(source.done >= 1)
-        spent.append(source.spent)
+        spent.append(source.spent + source.rungs)
     return Way(
         np.array(rows),
         score.fixed + float(np.mean(spent)),
@@ -348,14 +376,23 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     for name in PROXIES:
         if name not in SIZES:
             yield name, lambda n=name: proxy(known, n, settings)
-    score = "smash" if known.place.space.name == "memory-bank" else "ghn"
+    own = hypernet_of(known)
+
+    def score() -> Way:
+        return fitted(known, own, settings)
+
+    def warm() -> Way:
+        return fitted(known, own, settings, WARM)
+
     yield "weight sharing", lambda: fitted(known, "shared", settings)
-    yield f"score ({score})", lambda: fitted(known, score, settings)
-    yield "score and params", lambda: with_size(known, fitted(known, score, settings))
+    yield f"score ({own})", score
+    yield f"score after {WARM}", warm
+    yield "score and params", lambda: with_size(known, score())
     yield "ridge on choices", lambda: ridge(known, settings)
-    yield "calibrated score", lambda: calibrated(known, fitted(known, score, settings), settings)
+    yield "calibrated score", lambda: calibrated(known, score(), settings)
+    yield f"calibrated, {WARM}", lambda: calibrated(known, score(), settings, warm())
     yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
-    yield "ladder", lambda: ladder(known, fitted(known, score, settings), settings)
+    yield "ladder", lambda: ladder(known, score(), settings, warm())
     third = max(1, climbing.part(known.recipe.epochs))
     for epochs in sorted({1, ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"

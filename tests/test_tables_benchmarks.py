@@ -90,21 +90,23 @@ def test_regret_keeps_to_the_limit(modules: Any, table: Any) -> None:
 def test_what_searches_cost(modules: Any, table: Any) -> None:
     costs = modules.search_cost
     straight = costs.by_score(table, table.accuracy)
-    assert costs.until(table, straight) == (3.0, True), "the first is the best one"
+    assert costs.replayed(table, straight, 0.0)[:2] == (3.0, COUNT - 1), "the best one is first"
     backward = costs.by_score(table, -table.accuracy)
-    assert costs.until(table, backward) == (table.seconds.sum(), True)
-    random = [costs.until(table, costs.random_search(table, seed))[0] for seed in range(400)]
+    assert costs.replayed(table, backward, 0.0)[:2] == (table.seconds.sum(), COUNT - 1)
+    random = [
+        costs.replayed(table, costs.random_search(table, seed), 0.0)[0] for seed in range(400)
+    ]
     assert np.mean(random) == pytest.approx(3 + (table.seconds.sum() - 3) / 2, rel=0.05)
 
 
 def test_a_race_that_stops_the_best_one_does_not_find_it(modules: Any, table: Any) -> None:
     table.by_epoch = np.stack([table.accuracy[::-1], table.accuracy, table.accuracy], axis=1)
     costs = modules.search_cost
-    runs = [costs.until(table, costs.race(table, seed, "halving")) for seed in range(20)]
-    lost = [spent for spent, found in runs if not found]
+    races = [costs.race(table, seed, "halving") for seed in range(20)]
+    runs = [costs.replayed(table, race, 1e9) for race in races]
+    lost = [(spent, lacks) for spent, found, lacks in runs if found is None]
     assert 0 < len(lost) < 20
-    assert all(spent < table.seconds.sum() for spent in lost)
-    assert costs.Cost.of(1.0, runs).lost == len(lost)
+    assert all(spent < table.seconds.sum() and lacks > 0 for spent, lacks in lost)
 
 
 @pytest.mark.parametrize("pruner", ["halving", "hyperband"])
@@ -116,21 +118,49 @@ def test_a_race_pays_for_no_epoch_twice(modules: Any, table: Any, pruner: str) -
     assert spent[-1] <= table.seconds.sum() + 1e-9
 
 
+def test_what_is_picked_within_some_time(modules: Any, table: Any) -> None:
+    """The best five by validation of what is trained by then."""
+    costs = modules.search_cost
+    order = [(3.0 * n, number) for n, number in enumerate([0, 1, 2, 3, 4, 5, 6, 11], start=1)]
+    best = table.accuracy.max()
+    for within, reached in ((3.0, 0), (12.0, 3), (21.0, 6), (100.0, 11)):
+        *_, lacks = costs.replayed(table, order, within)
+        assert lacks == pytest.approx(best - table.accuracy[reached]), within
+    *_, lacks = costs.replayed(table, order, 1.0)
+    assert lacks == pytest.approx(best - table.accuracy[0]), "nothing is as bad as the worst"
+    table.by_epoch = -table.by_epoch
+    *_, lacks = costs.replayed(table, order, 21.0)
+    assert lacks == pytest.approx(best - table.accuracy[4])
+
+
 @pytest.mark.parametrize("unchosen", [0, 3])
+@pytest.mark.parametrize("with_warm", [False, True])
 def test_the_ladder_pays_for_no_epoch_twice(
-    modules: Any, table: Any, unchosen: int, monkeypatch: pytest.MonkeyPatch
+    modules: Any, table: Any, unchosen: int, with_warm: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zero_cost = {"synflow": SimpleNamespace(values=-table.accuracy[None])}
+    way = modules.ways.Way
+    zero_cost = {name: way(-table.accuracy[None], 0.0, 0.5, "") for name in ("synflow", "naswot")}
     monkeypatch.setattr(modules.ways, "zero_cost", lambda known, settings: zero_cost)
-    score = SimpleNamespace(values=-table.accuracy[None])
-    those = modules.ways.entries(table, score, modules.ways.Settings(), 0, unchosen)
+    score, settings = way(-table.accuracy[None], 7.0, 1.0, ""), modules.ways.Settings()
+    warm = way(table.accuracy[None], 7.0, 2.0, "") if with_warm else None
+    those = modules.ways.entries(table, score, settings, 0, unchosen, ranked_by="naswot")
     assert those[0].seeds == bool(unchosen), "the biggest, beside random ones"
     assert unchosen <= sum(one.seeds for one in those) <= 1 + unchosen
-    steps = list(modules.search_cost.by_ladder(table, those, 0))
-    spent = [seconds for seconds, _ in steps]
+    assert list(those[0].proxies) == ["synflow"], "what ranks is no feature besides"
+    climbed = modules.search_cost.climbed(table, score, settings, 0, unchosen, warm)
+    spent = [seconds for seconds, _ in climbed.steps]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(table.seconds.sum()), "at last all are trained, once"
-    assert sorted(number for _, number in steps) == list(range(COUNT))
+    assert 0 < climbed.ended <= spent[-1]
+    assert sorted(number for _, number in climbed.steps) == list(range(COUNT))
+    free = 7.0 + COUNT * (1.0 + 2 * 0.5)
+    assert climbed.fixed == pytest.approx(free)
+    on_the_rung = climbed.rungs / 2.0
+    assert 10 <= on_the_rung <= COUNT if with_warm else on_the_rung == 0
+    paid = [climbed.by_then[number] for _, number in climbed.steps]
+    assert paid == sorted(paid)
+    if with_warm:
+        assert paid[0] == 2.0 * (1 + unchosen) < paid[-1], "the others climb after the first ones"
 
 
 def test_networks_that_calibrate_are_of_all_sizes(modules: Any, table: Any) -> None:
@@ -301,13 +331,15 @@ def test_the_commands_measure_every_way(
     told = {row.what: row.value for one in rows.values() for row in one}
     assert np.isfinite(list(told.values())).all()
     ways = "params|macs|synflow|naswot|weight sharing|score (ghn)|calibrated score|ladder"
-    for way in f"{ways}|ridge on choices|1 epoch of training|ceiling".split("|"):
+    more_ways = "score after 60 steps|calibrated, 60 steps|ridge on choices|1 epoch of training"
+    for way in f"{ways}|{more_ways}|ceiling".split("|"):
         for kind in ("all", "better half", "equal size"):
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1
     assert all(f"tau, equal size, {name}" in told for name in names)
     assert told["regret of the best of 5 picks, t, ladder"] >= 0
     assert 0 <= told["95 % intervals that hold, t, calibrated score"] <= 1
-    assert told["rivals that cost no more and rank as well, all, t"] >= 0
-    fitted = "weight sharing|score (ghn)|ladder"
+    assert told["rivals that cost no more and rank as well as calibrated score, all, t"] >= 0
+    fitted = "weight sharing|score (ghn)|ladder|ladder by naswot"
     for search in f"{UNFITTED}|{fitted}".split("|"):
         assert told[f"CPU seconds to the best 5%, t, {search}"] > 0
+        assert told[f"regret of the best of 5 picks, t, {search}"] >= 0
