@@ -21,13 +21,14 @@ from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
 from hypernas.jobs import Rescore, Train, TrainPart, Warm
 from hypernas.ladder import Known
+from hypernas.normalising import fixed_images
 from hypernas.proxies import Timed
 from hypernas.results import Network, Training
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
 from hypernas.training import Trainer
 from hypernas.warmup import costs
-from hypernas.workplace import Workplace
+from hypernas.workplace import SCORE_BATCH, Workplace
 
 CLIMBS = msgspec.structs.replace(
     RUN,
@@ -230,6 +231,32 @@ def test_a_score_on_all_images_is_another(run: Run) -> None:
     assert sum(len(x) for x, _ in many) == place.data.validation
     assert found != scored.score
     assert found == pytest.approx(scored.score, abs=0.2)
+
+
+@pytest.mark.parametrize("statistics", ["batch", "reestimated"])
+def test_all_rungs_are_of_the_policy_of_norms_of_the_scores(
+    run: Run, statistics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Run.open(run.folder, quiet=True).place
+    place.config = msgspec.structs.replace(place.config, statistics=statistics)
+    monkeypatch.setattr("hypernas.jobs.WARM_STEPS", 0)
+    choices, candidate = run.scored[0].choices, place.candidates.of(run.scored[0].choices)
+    recipe = msgspec.structs.replace(place.recipe(1), start="generated")
+    module = Train(choices=choices, seed=0, epochs=1).first(place, recipe)
+    weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
+    reestimated = fixed_images(place.fit_batches, place.config, SCORE_BATCH)
+    expected = {}
+    for policy, images in (("batch", []), ("reestimated", reestimated)):
+        few, many = place.scorer(place.hypernet), place.scorer(place.hypernet, 10**6)
+        few.statistics = many.statistics = images
+        expected[policy] = many([candidate])[0].score, few.judge(candidate, weights).score
+    assert expected["batch"] != pytest.approx(expected["reestimated"], abs=1e-3)
+    found = []
+    for kind in (Rescore, Warm):
+        kept = run.folder / f"networks/{identity(choices)}/{kind.__name__.lower()}.json"
+        kept.unlink(missing_ok=True)
+        found.append(kind(choices=choices).do(place).value)
+    assert found == pytest.approx(expected[statistics], abs=1e-5)
 
 
 def test_the_test_split_decides_nothing_on_the_ladder(

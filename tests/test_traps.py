@@ -60,7 +60,8 @@ GUARDS: dict[str, str] = {
     ),
     "a score that depends on the number of processes": (
         "test_workers.test_two_processes_score_as_one_does "
-        "test_workers.test_answers_are_in_order_and_from_all_processes"
+        "test_workers.test_answers_are_in_order_and_from_all_processes "
+        "test_resuming.test_one_process_gives_the_same_result"
     ),
     "the test split touched before the end": (
         "test_traps.test_no_step_before_the_last_looks_at_the_test_split "
@@ -72,7 +73,8 @@ GUARDS: dict[str, str] = {
     "another policy of norms in a column beside": (
         "test_traps.test_all_scores_of_a_table_are_of_one_policy_of_norms "
         "test_finalists.test_every_pick_has_the_score_of_the_protocol "
-        "test_traps.test_both_accuracies_are_by_the_networks_own_statistics"
+        "test_traps.test_both_accuracies_are_by_the_networks_own_statistics "
+        "test_climbing.test_all_rungs_are_of_the_policy_of_norms_of_the_scores"
     ),
     "a candidate larger than any in training scored without a word": (
         "test_largest.test_what_is_larger_is_said_of_each_size "

@@ -92,7 +92,7 @@ class Answers:
 
         Raises:
             RunError: nothing is trained yet.
-            ConfigError: no scored candidate is within the limits, or all of them were trained.
+            ConfigError: no scored candidate is within the limits, or training ranks them.
         """
         if self.config.score_by == "training":
             raise ConfigError(

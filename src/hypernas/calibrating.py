@@ -169,7 +169,7 @@ def show(voice: Voice, answer: Calibrated, count: int, word: str) -> None:
         )
         for number, one in enumerate(answer.found[:count], start=1)
     ]
-    header = ("rank", f"{word} ± 95 %", "P near best", "trained", "score", "params", "MACs")
+    header = ("rank", f"{word} ± 2 sd", "P near best", "trained", "score", "params", "MACs")
     voice.table(f"best by {word} foretold on validation", header, rows)
     if answer.larger:
         voice.say(answer.larger)
