@@ -166,6 +166,23 @@ def test_choices_say_nothing_until_they_are_seen_to() -> None:
     assert spread < 0.001
 
 
+def test_what_is_chosen_where_is_learned_from() -> None:
+    """Only the first place counts, so that how often "a" is chosen says little."""
+    rng = np.random.default_rng(0)
+    architectures = [
+        {f"layer{place}": str(rng.choice(["a", "b", "c"])) for place in range(6)}
+        for _ in range(200)
+    ]
+    good = np.array([one["layer0"] == "a" for one in architectures])
+    accuracy = 0.8 + 0.02 * good + 0.005 * rng.normal(size=200)
+    climbers = [
+        Climber(signals=[0.0], accuracies=[accuracy[n]] if n < 40 else []) for n in range(200)
+    ]
+    features = described(architectures, [(1, 1)] * 200, {})
+    means = Posterior(climbers, [Prior()], features, seed=0).means
+    assert np.corrcoef(means[40:], good[40:])[0, 1] > 0.75
+
+
 def test_a_zero_cost_score_is_learned_from() -> None:
     rng = np.random.default_rng(0)
     value = rng.normal(size=100)
@@ -197,12 +214,15 @@ def test_before_any_training_the_bigger_is_supposed_to_be_better() -> None:
     assert np.ptp(means) < 0.1, "a score on more images is the same score"
 
 
-def test_architectures_are_described_whatever_the_place() -> None:
+def test_architectures_are_described_by_how_often_and_by_where() -> None:
     one, other = {"node0.op": "a", "node1.op": "b"}, {"node0.op": "b", "node1.op": "a"}
     third = {"node0.op": "a", "node1.op": "a", "reads": [1, 2]}
     found = described([one, other, third], [(10, 100), (10, 100), (20, 300)], {}).values
-    np.testing.assert_allclose(found[0], found[1])
-    assert not np.allclose(found[0], found[2])
+    counts, places = np.split(found, [2 + 4], axis=1)  # two sizes; a, b, reads 1, reads 2
+    assert places.shape == (3, 4), "a name without numbers has no places"
+    np.testing.assert_allclose(counts[0], counts[1])
+    assert not np.allclose(places[0], places[1])
+    assert not np.allclose(counts[0], counts[2])
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-12)
     alike = described([one, one], [(10, 100), (10, 100)], {}).values
     assert alike.shape == (2, 2)  # what all have in common is no feature

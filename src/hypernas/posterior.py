@@ -14,8 +14,8 @@ could show does not count as regret.
 
 With few candidates on a rung the prior speaks: the signal just below has a slope of 0.5 ± 0.4, in
 deviations; that of each size, synflow, NASWOT and jacob-cov is 0.1 ± 0.2, as these rank all spaces
-that were tried (docs/log.md); that of other zero-cost scores is 0 ± 0.2, and all choices together
-add 0 ± 0.5. ``tests/ladder_worlds.py`` prints how often what is told comes true.
+that were tried (docs/log.md); that of other zero-cost scores is 0 ± 0.2; how often what is chosen
+adds 0 ± 0.5, and as much where. ``tests/ladder_worlds.py`` prints how often what it tells is true.
 
 Legend: N candidates, M draws, S signals of the rungs below, F features that all candidates have.
 """
@@ -40,7 +40,8 @@ OTHER_DEVIATION = 0.2
 SUPPOSED, SUPPOSED_SLOPE = ("synflow", "naswot", "jacob-cov"), 0.1
 """zero-cost scores that are supposed to rank, as sizes are, and the slope of each at first"""
 CHOICES_DEVIATION = 0.5
-"""what all choices together add to a candidate, in deviations of the signal, before it is known"""
+"""what choices add to a candidate by how often they are made, all together, in deviations of the
+signal, before it is known; and as much by where"""
 FREEDOM = 4.0
 """how many candidates the prior of the noise is worth"""
 SPREAD, SPREAD_WORTH = 0.015, 2.0
@@ -283,38 +284,46 @@ def described(
 ) -> Features:
     """Return what is known of architectures before any signal, by what it is worth.
 
-    These are the logarithms of params and MACs, zero-cost scores, and how often each choice is
-    made. Decisions whose names differ in numbers only are counted together: a few trained networks
-    tell little of each place. All are centred, and so scaled that slopes of deviation 1 are the
-    prior: one of OTHER_DEVIATION for each size and score, and of CHOICES_DEVIATION for all choices
-    together.
+    These are the logarithms of params and MACs, zero-cost scores, and what is chosen: how often,
+    over all decisions whose names differ in numbers only, and where. All are centred, and so scaled
+    that slopes of deviation 1 are the prior: one of OTHER_DEVIATION for each size and score, and of
+    CHOICES_DEVIATION for all counts together and for all places together. A few trained networks
+    tell little of each place, but in some spaces places tell more than counts (docs/log.md).
 
     Args:
         architectures: N.
         sizes: params and MACs of each.
         proxies: zero-cost scores (:mod:`hypernas.proxies`) by name, each (N,).
     """
-    counts = [Counter(_made(choices)) for choices in architectures]
-    kinds = dict.fromkeys(kind for count in counts for kind in count)
-    table = np.array([[count[kind] for kind in kinds] for count in counts], dtype=float)
-    table = table.reshape(len(counts), len(kinds))
-    table = table[:, table.std(0) > 0]
+    made = [list(_made(choices)) for choices in architectures]
+    how_often = _counted([[(family_of(name), value) for name, value in each] for each in made])
+    where = _counted([[pair for pair in each if family_of(pair[0]) != pair[0]] for each in made])
     logarithms = np.log(np.maximum(np.array(sizes, dtype=float), 1))
     values = [_tamed(np.array(each)) for each in proxies.values()]
     costs = np.column_stack([logarithms, *values])
-    of_choices = CHOICES_DEVIATION / np.sqrt(max(table.shape[1], 1))
     supposed = [True, True, *(name in SUPPOSED for name in proxies)]
     slopes = np.array(supposed) * SUPPOSED_SLOPE / OTHER_DEVIATION
+    chosen = np.column_stack([how_often, where])
     return Features(
-        np.column_stack([OTHER_DEVIATION * _standard(costs), of_choices * _standard(table)]),
-        np.concatenate([slopes, np.zeros(table.shape[1])]),
+        np.column_stack([OTHER_DEVIATION * _standard(costs), chosen]),
+        np.concatenate([slopes, np.zeros(chosen.shape[1])]),
     )
 
 
 def _made(choices: Architecture) -> Iterator[tuple[str, str]]:
     for name, value in choices.items():
         for one in value if isinstance(value, list) else [value]:
-            yield family_of(name), repr(one)
+            yield name, repr(one)
+
+
+def _counted(several: Sequence[Sequence[tuple[str, str]]]) -> Floats:
+    """Return how often each has what some have and others have not, (N, F), as features."""
+    counts = [Counter(each) for each in several]
+    kinds = dict.fromkeys(kind for count in counts for kind in count)
+    table = np.array([[count[kind] for kind in kinds] for count in counts], dtype=float)
+    table = table.reshape(len(counts), len(kinds))
+    table = table[:, table.std(0) > 0]
+    return CHOICES_DEVIATION / np.sqrt(max(table.shape[1], 1)) * _standard(table)
 
 
 def _first(below: Sequence[Floats], there: NDArray[np.bool_]) -> Floats:
