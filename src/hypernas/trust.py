@@ -280,14 +280,14 @@ def show(voice: Voice, found: Meter | None) -> None:
         (
             signal.name,
             str(signal.tau["all"]),
-            *(f"{signal.tau[kind].value:.2f}" for kind in kinds),
+            *(_short(signal.tau[kind]) for kind in kinds),
             f"{100 * signal.regret.value:.1f}",
             cost(signal.seconds),
         )
         for signal in found.signals
     ]
     if found.ceiling is not None:
-        below = [f"{found.ceiling[kind].value:.2f}" for kind in kinds]
+        below = [_short(found.ceiling[kind]) for kind in kinds]
         rows.append(
             (
                 f"another seed, {found.repeated} networks",
@@ -297,7 +297,7 @@ def show(voice: Voice, found: Meter | None) -> None:
                 "–",
             )
         )
-    about = f"regret: in points, of the best of {found.top}; CPU s: of one; all intervals: report"
+    about = f"regret: in points, of the best of {found.top}; CPU s: of one"
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
     if found.random_search is not None:
         voice.say(
@@ -306,3 +306,8 @@ def show(voice: Voice, found: Meter | None) -> None:
             f"(estimated from {found.networks})"
         )
     voice.say(f"trust: {found.text}")
+
+
+def _short(found: Estimate) -> str:
+    """Return an estimate alone; its interval is in the report."""
+    return f"{found.value:.2f}".replace("-", "−")
