@@ -128,11 +128,10 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     warm, zero = fitted(known, own, settings, WARM), zero_cost(known, settings)
     free = replace(zero["naswot"], each=0.0)  # it is among the zero-cost scores
     climb_by = {
-        "ladder": lambda seed: climbed(known, score, settings, seed, 0, warm),
-        BESIDES: lambda seed: climbed(known, score, settings, seed, UNCHOSEN, warm),
-        "ladder by naswot": lambda seed: climbed(
-            known, free, settings, seed, 0, ranked_by="naswot"
-        ),
+        "ladder": partial(climbed, known, score, settings, warm=warm),
+        BESIDES: partial(climbed, known, score, settings, warm=warm, unchosen=UNCHOSEN),
+        f"ladder without {WARM}": partial(climbed, known, score, settings),
+        "ladder by naswot": partial(climbed, known, free, settings, ranked_by="naswot"),
     }
     ladders = {name: [one(seed) for seed in settings.seeds] for name, one in climb_by.items()}
     within = float(np.mean([one.fixed + one.rungs + one.ended for one in ladders[BESIDES]]))
@@ -279,9 +278,9 @@ def climbed(
     way: Way,
     settings: Settings,
     seed: int,
-    unchosen: int,
-    warm: Way | None = None,
     *,
+    warm: Way | None = None,
+    unchosen: int = 0,
     ranked_by: str = "",
 ) -> Climbed:
     """Let the networks of a table climb.
@@ -291,8 +290,8 @@ def climbed(
         way: what they begin with.
         settings: with the seeds of the fits.
         seed: of one of them.
-        unchosen: random networks that are trained in any case, with the biggest.
         warm: what they have on the rung of some steps, if there is one.
+        unchosen: random networks that are trained in any case, with the biggest.
         ranked_by: the zero-cost score that they begin with, if it is one.
     """
     fit = seed - settings.seed

@@ -147,7 +147,7 @@ def test_the_ladder_pays_for_no_epoch_twice(
     assert those[0].seeds == bool(unchosen), "the biggest, beside random ones"
     assert unchosen <= sum(one.seeds for one in those) <= 1 + unchosen
     assert list(those[0].proxies) == ["synflow"], "what ranks is no feature besides"
-    climbed = modules.search_cost.climbed(table, score, settings, 0, unchosen, warm)
+    climbed = modules.search_cost.climbed(table, score, settings, 0, warm=warm, unchosen=unchosen)
     spent = [seconds for seconds, _ in climbed.steps]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(table.seconds.sum()), "at last all are trained, once"
