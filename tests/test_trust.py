@@ -214,14 +214,7 @@ def test_what_the_meter_says() -> None:
     sizes = [float(one.params) for one in networks]
     noise = list(np.random.default_rng(1).normal(size=len(networks)))
     rivals = {"params": (sizes, 0.0), "noise": (noise, 2.0)}
-    found = meter(
-        networks,
-        [*networks, *searched],
-        rivals,
-        scored=100,
-        search_seconds=100.0,
-        paid_seconds=100.0,
-    )
+    found = judged(networks, rivals, searched, seconds=100.0)
     assert found is not None
     assert [signal.name for signal in found.signals] == ["score", "params", "noise"]
     assert found.beyond_size == "yes"
@@ -231,14 +224,7 @@ def test_what_the_meter_says() -> None:
     assert found.tie.networks >= 2
     assert found.random_search is not None
     assert found.random_search.value <= max(n.test_accuracy or 0 for n in networks)
-    again = meter(
-        networks[::-1],
-        [*networks, *searched],
-        {},
-        scored=100,
-        search_seconds=100.0,
-        paid_seconds=100.0,
-    )
+    again = judged(networks[::-1], {}, searched, seconds=100.0)
     assert again is not None
     assert again.signals[0].tau["all"].value == pytest.approx(found.signals[0].tau["all"].value)
 
@@ -246,26 +232,12 @@ def test_what_the_meter_says() -> None:
 def test_a_rival_that_ranks_as_well_is_named() -> None:
     networks = made()
     perfect = [one.test_accuracy or 0.0 for one in networks]
-    found = meter(
-        networks,
-        networks,
-        {"params": (perfect, 0.0)},
-        scored=100,
-        search_seconds=0.0,
-        paid_seconds=0.0,
-    )
+    found = judged(networks, {"params": (perfect, 0.0)})
     assert found is not None
     assert (
         "params ranks them as well or better, 1.00 (1.00 to 1.00), at no higher cost" in found.text
     )
-    dear = meter(
-        networks,
-        networks,
-        {"params": (perfect, 9.0)},
-        scored=100,
-        search_seconds=0.0,
-        paid_seconds=0.0,
-    )
+    dear = judged(networks, {"params": (perfect, 9.0)})
     assert dear is not None
     assert "params ranks" not in dear.text
     assert "no network was trained twice" in found.text
@@ -283,9 +255,7 @@ def test_a_score_of_the_wrong_sign_says_no() -> None:
 
 
 def test_too_few_networks() -> None:
-    assert (
-        meter(made()[:7], made()[:7], {}, scored=100, search_seconds=1.0, paid_seconds=1.0) is None
-    )
+    assert judged(made()[:7], seconds=1.0) is None
 
 
 def test_equal_sizes_and_ties_in_rankings() -> None:
