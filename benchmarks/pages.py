@@ -51,6 +51,7 @@ def page() -> str:
         "intervals": listed([row for row in ranking if row["what"].startswith("95 % intervals")]),
         "Pearson": listed([row for row in ranking if row["what"].startswith("Pearson")]),
         "seconds": listed([row for row in cost if row["unit"] == "CPU s"]),
+        "regret": regrets([row for row in cost if row["unit"] == "points"]),
         "times": listed([row for row in cost if row["unit"] == "times"]),
     }
     made |= {f"how, {name}": how(result) for name, result in results.items()}
@@ -139,6 +140,18 @@ def taus(rows: Rows, table: str) -> str:
         cells.append("" if regret is None else f"{regret['value']:.1f}{_goal(regret, '.1f')}")
         cells.append(found[0]["note"].split("; ")[1].removesuffix(" (CPU)") if found[0] else "")
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def regrets(rows: Rows) -> str:
+    """Return a line for each search: what its picks lack on each table."""
+    found = {tuple(row["what"].split(", ", 2)[1:]): row for row in rows}
+    names, ways = (list(dict.fromkeys(key[n] for key in found)) for n in range(2))
+    lines = [f"| search | {' | '.join(names)} |", "| --- " + "| ---: " * len(names) + "|"]
+    for way in ways:
+        cells = [found[name, way] for name in names]
+        told = " | ".join(f"{row['value']:.1f} ({row['note'].split(' in ')[0]})" for row in cells)
+        lines.append(f"| {way} | {told} |")
     return "\n".join(lines)
 
 

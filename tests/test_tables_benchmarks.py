@@ -294,6 +294,22 @@ def test_the_page_says_what_tables_are_made_of(
     assert line == f"| `t` | 4 | 1 of 3, 2 of 1 | 25.0 to 75.0 % | 2.0 | 1 | {made} |"
 
 
+def test_the_page_says_what_each_search_lacks_on_each_table(modules: Any) -> None:
+    rows = [
+        {
+            "what": f"regret of the best of 5 picks, {table}, {search}",
+            "value": value,
+            "note": "0.0 to 1.5 in 8 of 10 runs",
+        }
+        for table, value in (("t", 0.5), ("u", 1.25))
+        for search in ("random search", "ladder, 5 and the biggest besides")
+    ]
+    head, _, first, second = modules.pages.regrets(rows).splitlines()
+    assert head == "| search | t | u |"
+    assert first == "| random search | 0.5 (0.0 to 1.5) | 1.2 (0.0 to 1.5) |"
+    assert second.startswith("| ladder, 5 and the biggest besides | 0.5")
+
+
 def test_the_page_is_of_the_results_that_are_there(modules: Any) -> None:
     """After a change of text or results: ``python benchmarks/pages.py``."""
     assert modules.pages.PAGE.read_text() == modules.pages.page()
