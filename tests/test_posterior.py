@@ -12,6 +12,7 @@ from hypernas.posterior import (
     Floats,
     Posterior,
     Prior,
+    _chosen,
     _tamed,
     described,
     link,
@@ -217,16 +218,29 @@ def test_before_any_training_the_bigger_is_supposed_to_be_better() -> None:
 def test_architectures_are_described_by_how_often_and_by_where() -> None:
     one, other = {"node0.op": "a", "node1.op": "b"}, {"node0.op": "b", "node1.op": "a"}
     third = {"node0.op": "a", "node1.op": "a", "reads": [1, 2]}
-    found = described([one, other, third], [(10, 100), (10, 100), (20, 300)], {}).values
-    counts, places = np.split(found, [2 + 4], axis=1)  # two sizes; a, b, reads 1, reads 2
+    counts, places = np.split(_chosen([one, other, third]), [4], axis=1)  # a, b, reads 1, reads 2
     assert places.shape == (3, 4), "a name without numbers has no places"
     np.testing.assert_allclose(counts[0], counts[1])
     assert not np.allclose(places[0], places[1])
     assert not np.allclose(counts[0], counts[2])
+    found = described([one, other, third], [(10, 100), (10, 100), (20, 300)], {}).values
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-12)
     alike = described([one, one], [(10, 100), (10, 100)], {}).values
     assert alike.shape == (2, 2)  # what all have in common is no feature
     assert (alike == 0).all()
+
+
+def test_a_space_of_many_places_is_described_by_no_more_columns_than_candidates() -> None:
+    """What is believed depends on the inner products of the rows alone, which are the same."""
+    rng = np.random.default_rng(0)
+    many = [
+        {f"node{n}.op": str(rng.choice(["a", "b", "c"])) for n in range(200)} for _ in range(20)
+    ]
+    found = described(many, [(1, 1)] * 20, {}).values[:, 2:]
+    assert found.shape == (20, 19)
+    every = _chosen(many)
+    assert every.shape[1] > 500
+    np.testing.assert_allclose(found @ found.T, every @ every.T, atol=1e-12)
 
 
 def test_what_lies_far_below_keeps_its_order() -> None:

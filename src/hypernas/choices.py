@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ def identity(choices: Mapping[str, Value]) -> str:
     16
     """
     return hashlib.blake2b(canonical(choices).encode(), digest_size=8).hexdigest()
+
+
+def family_of(name: str) -> str:
+    """Return a decision's name with its numbers left out.
+
+    >>> family_of("block0.op12.kernel1")
+    'block*.op*.kernel*'
+    """
+    return re.sub(r"\d+", "*", name)
 
 
 @dataclass(frozen=True)

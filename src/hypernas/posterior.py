@@ -29,8 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hypernas.choices import Architecture
-from hypernas.explaining.questions import family_of
+from hypernas.choices import Architecture, family_of
 from hypernas.scoring import WORST
 
 Floats = NDArray[np.float64]
@@ -53,6 +52,8 @@ LEAST_OWN = 0.05
 FAR, FARTHEST = 4.0, 8.0
 """interquartile ranges from the median beyond which a signal is worth its logarithm, and so many
 times as far it says no more than that it is far"""
+RANK = 1e-9
+"""share of the largest singular value below which a direction is none"""
 DRAWS = 2000
 
 
@@ -295,19 +296,24 @@ def described(
         sizes: params and MACs of each.
         proxies: zero-cost scores (:mod:`hypernas.proxies`) by name, each (N,).
     """
-    made = [list(_made(choices)) for choices in architectures]
-    how_often = _counted([[(family_of(name), value) for name, value in each] for each in made])
-    where = _counted([[pair for pair in each if family_of(pair[0]) != pair[0]] for each in made])
     logarithms = np.log(np.maximum(np.array(sizes, dtype=float), 1))
     values = [_tamed(np.array(each)) for each in proxies.values()]
     costs = np.column_stack([logarithms, *values])
     supposed = [True, True, *(name in SUPPOSED for name in proxies)]
     slopes = np.array(supposed) * SUPPOSED_SLOPE / OTHER_DEVIATION
-    chosen = np.column_stack([how_often, where])
+    chosen = _rotated(_chosen(architectures))
     return Features(
         np.column_stack([OTHER_DEVIATION * _standard(costs), chosen]),
         np.concatenate([slopes, np.zeros(chosen.shape[1])]),
     )
+
+
+def _chosen(architectures: Sequence[Architecture]) -> Floats:
+    """Return how often each has what is chosen, and after that where, (N, F)."""
+    made = [list(_made(choices)) for choices in architectures]
+    how_often = _counted([[(family_of(name), value) for name, value in each] for each in made])
+    where = _counted([[pair for pair in each if family_of(pair[0]) != pair[0]] for each in made])
+    return np.column_stack([how_often, where])
 
 
 def _made(choices: Architecture) -> Iterator[tuple[str, str]]:
@@ -324,6 +330,17 @@ def _counted(several: Sequence[Sequence[tuple[str, str]]]) -> Floats:
     table = table.reshape(len(counts), len(kinds))
     table = table[:, table.std(0) > 0]
     return CHOICES_DEVIATION / np.sqrt(max(table.shape[1], 1)) * _standard(table)
+
+
+def _rotated(values: Floats) -> Floats:
+    """Return no more than N columns (N, R) in place of (N, F), of which the same is believed.
+
+    Slopes that all have the same prior are as likely turned, and no candidate differs in more
+    directions than there are candidates. ``memory-bank`` has thousands of places.
+    """
+    left, sizes, _ = np.linalg.svd(values, full_matrices=False)
+    there = sizes > RANK * sizes.max(initial=0.0)
+    return left[:, there] * sizes[there]
 
 
 def _first(below: Sequence[Floats], there: NDArray[np.bool_]) -> Floats:

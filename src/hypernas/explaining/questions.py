@@ -11,14 +11,13 @@ Each m is the cut that comes nearest to halves.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from hypernas.choices import Architecture, Scalar
+from hypernas.choices import Architecture, Scalar, family_of
 from hypernas.console import short
 
 Kind = Literal["choice", "count", "motif"]
@@ -42,15 +41,6 @@ class Question:
     text: str
     asked: np.ndarray
     having: np.ndarray
-
-
-def family_of(name: str) -> str:
-    """Return a decision's name with its numbers left out.
-
-    >>> family_of("block0.op12.kernel1")
-    'block*.op*.kernel*'
-    """
-    return re.sub(r"\d+", "*", name)
 
 
 def families(architectures: Sequence[Architecture]) -> dict[str, list[str]]:
