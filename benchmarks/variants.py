@@ -11,6 +11,7 @@ it gives to their networks. Several ways are read off one fit, which is fitted o
 - ``ensemble``: the mean of the scores by all fits; ``pairs``: by each fit and the next one;
 - ``4 short fits``: the mean of the scores by four fits of a quarter of the steps each;
 - ``re-estimated``: with statistics of normalisation re-estimated for each network;
+- ``refitted head``: with the last layer fitted to the data (:mod:`refitted`);
 - ``60 steps``: after as many steps of training from the generated weights.
 
 Others have a fit of their own, at other options of the package (:data:`CHANGES`) or steps
@@ -24,7 +25,8 @@ Others have a fit of their own, at other options of the package (:data:`CHANGES`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean
@@ -35,6 +37,7 @@ import numpy as np
 import torch
 from correlation import kept_scores
 from known import digest_of
+from refitted import refitted
 from torch import Tensor
 
 from hypernas.choices import Architecture, identity
@@ -67,6 +70,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "4 candidates a step": {"meta_batch": 4},
     "stacking shared": {"hypernet_options": {"stacking": "shared"}},
     "1 cell": {"fit_options": {"cells": 1}},
+    "wider": {"hypernet_options": {"state": 64, "hidden": 128, "rounds": 3}},
     **{name: {"hypernet": name} for name in OWN},
 }
 """options of the fit, in place of those of the run"""
@@ -79,6 +83,7 @@ SAME_FIT = (
     "mean score",
     "accuracy",
     "re-estimated",
+    "refitted head",
     "60 steps",
 )
 SHORT, SHORT_FITS = "4 short fits", 4
@@ -189,10 +194,11 @@ def _by_one_fit(
         place = _changed(place, own, {"statistics": "reestimated"})
     config = place.config
     digest = digest_of(architectures)
-    if name == "60 steps":
+    if name in ONE_BY_ONE:
         hypernet.load_state_dict(_weights(name, own, steps)[str(steps)])
-        place.hypernet = hypernet
-        values, each = _warm(place, architectures, own / f"warm-{digest}.json")
+        place.hypernet = hypernet.eval()
+        told, value = ONE_BY_ONE[name]
+        values, each = _each(place, architectures, value, own / f"{told}-{digest}.json")
         return Measured([values], work.seconds, each)
     rows, seconds = [], 0.0
     for label, weights in _weights(name, own, steps).items():
@@ -216,14 +222,32 @@ def _changed(place: Workplace, folder: Path, changes: dict[str, Any]) -> Workpla
     return made
 
 
-def _warm(
-    place: Workplace, architectures: Sequence[Architecture], path: Path
+def _warm(place: Workplace, choices: Architecture) -> float:
+    return Warm(choices=choices).do(place).value
+
+
+def _refitted(place: Workplace, choices: Architecture) -> float:
+    candidate = place.candidates.of(choices)
+    with torch.no_grad():
+        (weights,) = place.hypernet([candidate])
+    return place.generated.judge(candidate, refitted(place, candidate, weights)).score
+
+
+ONE_BY_ONE = {"60 steps": ("warm", _warm), "refitted head": ("refitted", _refitted)}
+"""scores that are no scorer's: the name of their files, and what gives one"""
+
+
+def _each(
+    place: Workplace,
+    architectures: Sequence[Architecture],
+    value: Callable[[Workplace, Architecture], float],
+    path: Path,
 ) -> tuple[list[float], float]:
-    """Return scores after some steps from the generated weights, and the CPU seconds of each."""
+    """Return what each architecture is worth, and the CPU seconds of each."""
     found = read_json(path, list[tuple[float, float]]) if path.exists() else []
     for choices in architectures[len(found) :]:
-        warm = Warm(choices=choices).do(place)
-        found.append((warm.value, warm.seconds))
+        began = time.process_time()
+        found.append((value(place, choices), time.process_time() - began))
         write_json(path, found)
     scores, seconds = zip(*found, strict=True)
     return list(scores), fmean(seconds)

@@ -38,10 +38,11 @@ def no_programs() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_warm_steps(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep the ladder's rung of some steps short, but in slow tests, which are of real runs."""
+    """Have the ladder's rung of some steps, a short one; slow tests are of real runs."""
     with pytest.MonkeyPatch.context() as patch:
         if request.config.getoption("markexpr") != "slow":
             patch.setattr("hypernas.jobs.WARM_STEPS", 6)
+            patch.setattr("hypernas.climbing.OFTEN", 0)
         yield
 
 

@@ -37,8 +37,17 @@ def every(law: Law, *, error: float = 0.0, **options: Sequence[Any]) -> list[Sco
     return found
 
 
+def answers_in(scored: Sequence[Scored]) -> dict[str, int]:
+    """Return how many answers occur to each decision."""
+    every: dict[str, set[str]] = {}
+    for one in scored:
+        for name, value in one.choices.items():
+            every.setdefault(name, set()).add(repr(value))
+    return {name: len(values) for name, values in every.items()}
+
+
 def known(scored: Sequence[Scored]) -> Importance:
-    """Return the importance that there is."""
-    found = importance_of(scored)[0]
+    """Return the importance that there is, where every answer occurs."""
+    found = importance_of(scored, answers_in(scored))[0]
     assert found is not None
     return found

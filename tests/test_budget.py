@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from ladder_worlds import World
 
 from hypernas import budget
 from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock, others
+from hypernas.climbing import widths
 from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
+from hypernas.ladder import Rung, climb
+from hypernas.workplace import Workplace
 
 TYPICAL = Costs(step=0.05, score=0.02, epoch=2.0, biggest_epoch=3.0, overhead=25.0)
 seconds = st.floats(1e-4, 50.0)
@@ -60,10 +66,11 @@ def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
         most, others = found.climbers, count + more + 1
         trainings += (most - count) * cost.epoch
         entered = min(27 * most, found.trials)
-        again = min(entered, max(most, entered // 3)) if cost.again else entered
-        warm = min(again, max(most, again // 3))
-        climbing = cost.warm * (warm + others) + cost.again * (again + others)
-        climbing += cost.zero_cost * (entered + others)
+        again = min(9 * most, entered, max(most, entered // 3)) if cost.again else entered
+        warm = min(3 * most, again, max(most, again // 3))
+        climbing = cost.zero_cost * (entered + others) + cost.again * (again + others)
+        if found.epochs * cost.epoch >= 20 * cost.warm * (1 - 1e-9):
+            climbing += cost.warm * (warm + others)
     return {
         "fit": found.steps * cost.step,
         "search": found.trials * cost.score / workers,
@@ -109,6 +116,45 @@ def test_on_the_ladder_time_goes_into_candidates_before_epochs() -> None:
     assert plan(config(240, epochs=8), ladder).climbers == 10  # a count that is given stands
     assert plan(config(240), TYPICAL).climbers == 0
     assert plan(config(240, workers=16), ladder).at_once == 16
+
+
+@pytest.mark.parametrize("entered", [270, 100, 40, 12])
+@pytest.mark.parametrize("images", [500, 2000])
+def test_as_many_climb_each_rung_as_are_planned_for(
+    entered: int, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ladder is climbed, and counted, beside the seconds of its rungs."""
+    monkeypatch.setattr("hypernas.posterior.DRAWS", 20)
+    counts = Plan(steps=1, trials=1, finalists=5, seeds=3, epochs=30, best_epochs=0, climbers=10)
+    place = SimpleNamespace(
+        plan=counts,
+        config=SimpleNamespace(fits=True, score_images=1000),
+        data=SimpleNamespace(validation=images),
+        train_batches=SimpleNamespace(batches_per_epoch=40),
+        budgets=None,
+    )
+    wide = widths(cast(Workplace, place))
+    rungs: dict[Rung, int] = {rung: wide.rungs[rung] for rung in wide.rungs if rung != "part"}
+    world = World(0, candidates=entered, unchosen=9)  # 8 random ones and the biggest
+    monkeypatch.setattr("ladder_worlds.RUNGS", ("score", "rescore", "warm"))
+    for _ in climb(world.entries, replace(wide, rungs=rungs), world):
+        pass
+    again = len(world.climbed.get("rescore", []))
+    unit = replace(TYPICAL, again=1.0 if images > 1000 else 0.0, warm=1000.0, epoch=10_000.0)
+    assert (again > 0) == (images > 1000)
+    expected = again + 1000 * len(world.climbed["warm"])
+    assert budget._before(5, 10, entered, unit, epochs=30) == expected
+    assert budget._before(5, 10, entered, unit, epochs=1) == again
+
+
+def test_trainings_that_are_too_short_have_no_rung_of_some_steps() -> None:
+    """One of 6 seconds is for trainings of 60 epochs of 2 seconds; else its time is theirs."""
+    ladder = replace(TYPICAL, climbs=True, warm=6.0)
+    short = plan(config(60), ladder)
+    assert 5 <= short.epochs < 60
+    assert short == plan(config(60), replace(ladder, warm=100.0))
+    assert plan(config(60), replace(ladder, warm=0.0)).epochs == short.epochs
+    assert plan(config(60), replace(ladder, warm=1.0)).epochs < short.epochs
 
 
 def test_shares_are_30_10_40_20() -> None:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from small_run import RUN
+from small_run import RUN, Untouchable
 
-from hypernas import climbing, outcome
+from hypernas import climbing, jobs, outcome
 from hypernas.choices import canonical, identity
 from hypernas.climbing import climbed, part, widths
-from hypernas.config import check
 from hypernas.console import Voice
-from hypernas.errors import ConfigError, RunError
+from hypernas.errors import RunError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
-from hypernas.jobs import Rescore, Train, TrainPart, Warm
+from hypernas.jobs import Rescore, Train, TrainPart, Warm, ZeroCost
 from hypernas.ladder import Known
 from hypernas.normalising import fixed_images
 from hypernas.proxies import Timed
+from hypernas.randomness import rng
 from hypernas.results import Network, Training
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
@@ -207,19 +208,14 @@ def test_before_anything_is_trained_it_is_said_what_is_missing(
     assert "\n" not in str(refused.value)
 
 
-def test_no_rung_below_the_top_looks_at_the_test_split(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def measure(*_: object, **__: object) -> None:
-        raise AssertionError("the test split was looked at")
-
-    choices = run.scored[-1].choices
-    monkeypatch.setattr("hypernas.jobs.measure", measure)
-    Rescore(choices=choices).do(run.place)
-    Warm(choices=choices).do(run.place)
-    TrainPart(choices=choices, epochs=9, until=1).do(run.place)
+def test_no_rung_below_the_top_looks_at_the_test_split(run: Run) -> None:
+    place = Run.open(run.folder, quiet=True).place
+    object.__setattr__(place.splits, "test", Untouchable())
+    choices = place.candidates.draw(rng(0, "new to the run")).choices
+    for rung in (ZeroCost, Rescore, Warm, partial(TrainPart, epochs=9, until=1)):
+        rung(choices=choices).do(place)
     with pytest.raises(AssertionError, match="test split"):
-        Train(choices=choices, seed=5, epochs=1).do(run.place)
+        Train(choices=choices, seed=5, epochs=1).do(place)
 
 
 def test_a_score_on_all_images_is_another(run: Run) -> None:
@@ -295,7 +291,9 @@ def test_longer_trainings_are_climbed_to_anew(run: Run) -> None:
     assert first.ended
 
 
-def test_a_rung_that_says_nothing_new_is_left_out(run: Run) -> None:
+def test_a_rung_that_says_nothing_new_is_left_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = run.place
     assert "part" in widths(place).rungs
     place.plan = msgspec.structs.replace(place.plan, epochs=climbing.LONG - 1)
@@ -303,7 +301,12 @@ def test_a_rung_that_says_nothing_new_is_left_out(run: Run) -> None:
     assert [part(epochs) for epochs in (3, 9, 20)] == [1, 3, 6]
     place.config = msgspec.structs.replace(place.config, score_images=10**6)
     assert list(widths(place).rungs) == ["warm"]
+    steps = place.plan.epochs * place.train_batches.batches_per_epoch
+    for often, there in ((steps / jobs.WARM_STEPS, ["warm"]), (1.01 * steps / jobs.WARM_STEPS, [])):
+        monkeypatch.setattr(climbing, "OFTEN", often)
+        assert list(widths(place).rungs) == there
     place.plan = msgspec.structs.replace(place.plan, climbers=12)
+    monkeypatch.setattr(climbing, "OFTEN", 0)
     assert (widths(place).full, widths(place).rungs["warm"]) == (12, 36)
 
 
@@ -343,13 +346,6 @@ def test_more_random_networks_do_not_change_the_finalists(
     assert after.of("search") == before.of("search")
     assert len(after.of("random")) == 4
     assert after.of("random")[0] == before.of("random")[0]
-
-
-def test_a_ladder_is_no_use_where_all_are_trained() -> None:
-    all_trained = msgspec.structs.replace(CLIMBS, steps=None, score_by="training")
-    with pytest.raises(ConfigError, match="--score-by training trains all"):
-        check(all_trained)
-    assert not msgspec.structs.replace(all_trained, strategy=None).climbs
 
 
 def test_without_a_hypernetwork_the_rungs_of_generated_weights_are_left_out(

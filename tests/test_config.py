@@ -115,3 +115,10 @@ def test_sampler_may_say_how_many_candidates() -> None:
 def test_steps_are_given_once() -> None:
     with pytest.raises(ConfigError, match="--fit-epochs"):
         check(Config(data="digits", steps=5, fit_epochs=1.0))
+
+
+def test_a_ladder_is_no_use_where_all_are_trained() -> None:
+    all_trained = Config(data="digits", strategy="ladder", score_by="training")
+    with pytest.raises(ConfigError, match="--score-by training trains all"):
+        check(all_trained)
+    assert not msgspec.structs.replace(all_trained, strategy=None).climbs

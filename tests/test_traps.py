@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from small_run import Untouchable
 from torch import Tensor
 
 from hypernas.exporting import read_export
@@ -127,16 +128,6 @@ def test_what_is_exported_is_what_was_scored(finished_run: Run) -> None:
         torch.testing.assert_close(found, exported(images), rtol=1e-4, atol=1e-4)
 
 
-class Untouchable:
-    """Stands for the test split before the end."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise AssertionError(f"the test split was looked at: {name}")
-
-    def __len__(self) -> int:
-        raise AssertionError("the test split was looked at: its length")
-
-
 def test_no_step_before_the_last_looks_at_the_test_split(own_run: Run) -> None:
     """Fit, search and the choice of finalists do without; a training ends with it."""
     place, before = own_run.place, own_run.scored
@@ -149,8 +140,10 @@ def test_no_step_before_the_last_looks_at_the_test_split(own_run: Run) -> None:
     own_run.search()
     assert own_run.scored == before
     renewed(place, own_run.scored, own_run.voice)
-    with pytest.raises(AssertionError, match="the test split was looked at"):
+    with pytest.raises(AssertionError, match="the test split was looked at") as refused:
         own_run.train()
+    *_, measured = (one.name for one in refused.traceback if str(one.path).endswith("jobs.py"))
+    assert measured == "do", "a training's end"
     assert not list(own_run.folder.glob("networks/*/*/result.json"))
 
 

@@ -93,9 +93,28 @@ def test_every_way_is_measured(
             f"plain-{4 * STEPS}",
             f"stacking-shared-{STEPS}",
             f"uniform-draws-{STEPS}",
+            f"wider-{STEPS}",
         )
         for seed in (0, 1)
     ]
+
+
+def test_a_refitted_head_is_fitted_to_what_reaches_it(variants: Any, tmp_path: Path) -> None:
+    import refitted
+
+    torch.manual_seed(0)
+    features, slopes = torch.randn(4000, 3) * torch.tensor([1.0, 5.0, 0.1]), torch.randn(2, 3)
+    found, intercept = refitted.ridge(features, features @ slopes.T + 0.5)
+    torch.testing.assert_close(found, slopes, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(intercept, torch.full((2,), 0.5), rtol=0, atol=0.05)
+    one, candidate = place(tmp_path), drawn(1)[0]
+    (weights,) = one.new_hypernet()([candidate])
+    better = refitted.refitted(one, candidate, weights)
+    (head,) = {name.rpartition(".")[0] for name in weights if better[name] is not weights[name]}
+    assert better.keys() == weights.keys()
+    assert {f"{head}.weight", f"{head}.bias"} <= weights.keys()
+    judge = one.scorer(one.new_hypernet()).judge
+    assert judge(candidate, better).score_accuracy > judge(candidate, weights).score_accuracy
 
 
 def test_short_fits_together_are_as_long_as_one(variants: Any, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ CLIMBERS = 2
 """candidates that the ladder trains to the end at most, for each finalist"""
 FEWER = 3
 """one candidate in so many climbs on to the ladder's next rung"""
+OFTEN = 20
+"""times as long as the rung of some steps a training is at least, where there is that rung"""
 THIRD = 3
 """part of the full training that the rung below it is"""
 AT_ONCE = 2
@@ -143,8 +145,12 @@ def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int
     """Return finalists, seeds, epochs and climbers that take ``seconds`` of one process."""
 
     def epochs_of(most: int) -> int:
-        left = seconds - _before(finalists, most, given.get("trials", MOST_TRIALS), costs)
-        return _whole(left / _epoch_of_all(finalists, seeds, most, costs))
+        def within(epochs: int) -> int:
+            before = _before(finalists, most, given.get("trials", MOST_TRIALS), costs, epochs)
+            return _whole((seconds - before) / _epoch_of_all(finalists, seeds, most, costs))
+
+        least = _long_enough(costs)
+        return max(within(least), min(within(0), least - 1))
 
     finalists = seeds = 1
     for count, often in GIVEN_UP:
@@ -167,19 +173,24 @@ def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
     return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch) + once * costs.epoch
 
 
-def _before(finalists: int, most: int, trials: int, costs: Costs) -> float:
-    """Seconds of zero-cost scores, and of the rungs below the trainings for all that climb them."""
+def _long_enough(costs: Costs) -> int:
+    """Return the fewest epochs of trainings of which some first steps are a rung."""
+    return math.ceil(OFTEN * costs.warm / costs.epoch - 1e-9)
+
+
+def _before(finalists: int, most: int, trials: int, costs: Costs, epochs: int) -> float:
+    """Seconds of zero-cost scores, and of the rungs below the trainings for all that climb them.
+
+    Trainings are of so many epochs.
+    """
     if not most:
         return 0.0
     others = max(finalists, sample(finalists)) + 1
     entered = min(FEWER**3 * most, trials)
-    again = _fewer(entered, most) if costs.again else entered
-    warm = _fewer(again, most)
-    return (
-        costs.zero_cost * (entered + others)
-        + costs.again * (again + others)
-        + costs.warm * (warm + others)
-    )
+    again = min(FEWER**2 * most, _fewer(entered, most)) if costs.again else entered
+    warm = min(FEWER * most, _fewer(again, most))
+    seconds = costs.zero_cost * (entered + others) + costs.again * (again + others)
+    return seconds + (costs.warm * (warm + others) if epochs >= _long_enough(costs) else 0.0)
 
 
 def _fewer(below: int, most: int) -> int:
@@ -219,7 +230,8 @@ def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, f
         count |= {name: given.get(name, most) for name, most in USUAL.items()}
     most = _climbers(count["finalists"], costs)
     epoch = _epoch_of_all(count["finalists"], count["seeds"], most, costs)
-    before = _before(count["finalists"], most, given.get("trials", MOST_TRIALS), costs)
+    trials = given.get("trials", MOST_TRIALS)
+    before = _before(count["finalists"], most, trials, costs, count["epochs"])
     parts = {
         "fit": count["steps"] * costs.step,
         "search": (costs.alone + (count["trials"] - costs.alone) / processes) * costs.score,

@@ -108,6 +108,17 @@ class Decision:
         positions = [tokens.index(t) if t in tokens else -1 for t in map(_token, value)]
         return -1 not in positions and positions == sorted(set(positions))
 
+    @property
+    def answers(self) -> int:
+        """How many legal answers there are.
+
+        >>> Decision("kernel", (3, 5)).answers
+        2
+        """
+        if self.kind != "subset":
+            return len(self.options)
+        return sum(math.comb(len(self.options), size) for size, _ in self.sizes)
+
     def expected(self) -> str:
         """Describe the legal answers, for an error message."""
         shown = ", ".join(msgspec.json.encode(o).decode() for o in self.options[:12])

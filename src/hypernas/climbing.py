@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from hypernas import jobs
-from hypernas.budget import FEWER, THIRD, climbers
+from hypernas.budget import FEWER, OFTEN, THIRD, climbers
 from hypernas.calibrating import zero_cost
 from hypernas.choices import canonical
 from hypernas.console import Voice
@@ -89,7 +89,11 @@ class Trained:
             epochs = self.place.plan.epochs
             parts = [TrainPart(choices=c, epochs=epochs, until=part(epochs)) for c in every]
             reached = self._done(rung, parts)
-            self.parts |= {n: one["seconds"] for n, one in zip(numbers, reached, strict=True)}
+            for number, one in zip(numbers, reached, strict=True):
+                if one["again"]:
+                    self.spent += one["seconds"]
+                else:
+                    self.parts[number] = one["seconds"]
             return [one["accuracy"] for one in reached]
         kind = Rescore if rung == "rescore" else Warm
         found = self._done(rung, [kind(choices=choices) for choices in every])
@@ -136,7 +140,8 @@ def widths(place: Workplace) -> Widths:
     if place.config.fits:  # these rungs are of generated weights
         if place.data.validation > place.config.score_images:
             rungs["rescore"] = FEWER**2 * most
-        rungs["warm"] = FEWER * most
+        if plan.epochs * place.train_batches.batches_per_epoch >= OFTEN * jobs.WARM_STEPS:
+            rungs["warm"] = FEWER * most
     if plan.epochs >= LONG and place.budgets is None:  # a part is judged by its last exit
         rungs["part"] = most
     return Widths(

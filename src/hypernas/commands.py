@@ -53,7 +53,8 @@ def init(config: OmitArgPrefixes[Config], *, out: Path | None = None, quiet: boo
     from hypernas.runs import Run
 
     made = Run.start(out or folder_for(config.data), config, quiet=quiet)
-    made.voice.say(f"run folder {made.folder}; next: hypernas fit {made.folder}")
+    first = "fit" if config.fits else "search"
+    made.voice.say(f"run folder {made.folder}; next: hypernas {first} {made.folder}")
 
 
 def fit(folder: Folder, *, quiet: bool = False) -> None:

@@ -366,7 +366,8 @@ def in_full(config: Config) -> Config:
 def difference(old: Config, new: Config) -> str | None:
     """Return the first option in which two configurations differ, in words, or None.
 
-    The number of processes is no difference: results do not depend on it.
+    The number of processes is no difference: scores and trainings do not depend on it. How many
+    candidates a ladder trains at once does, but a run that has begun keeps that.
     """
     for name in Config.__struct_fields__:
         before, after = getattr(old, name), getattr(new, name)

@@ -187,6 +187,8 @@ class Part(Struct, frozen=True):
     loss: float
     seconds: float = 0.0
     """CPU seconds, of a training that was not done before"""
+    again: bool = False
+    """whether the whole training was done already, but was not measured on the way"""
 
 
 class TrainPart(Struct, frozen=True, tag="part"):
@@ -216,6 +218,7 @@ class TrainPart(Struct, frozen=True, tag="part"):
             accuracy=reached.accuracy,
             loss=reached.loss,
             seconds=trainer.seconds,
+            again=known is not None,
         )
 
 

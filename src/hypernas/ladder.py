@@ -45,6 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 from hypernas.budget import FEWER
@@ -63,6 +64,8 @@ from hypernas.results import Scored, Struct
 Rung = Literal["rescore", "warm", "part"]
 AGAIN = Prior(0.95, 0.1, features=False)
 """what a score is worth for the same on more images; of other rungs little is known before"""
+AFTER_WARM = Prior(0.3, second=0.2)
+"""some steps say no more than the score, but something else (docs/log.md)"""
 LEAST = 2
 """candidates that arrive in any case"""
 REGRET, SURE = 0.005, 0.9
@@ -218,7 +221,11 @@ def believe(
         rungs: between the score and the full training.
         seed: of the posterior's draws.
     """
-    priors = [*(AGAIN if rung == "rescore" else Prior() for rung in rungs), Prior()]
+    after: dict[str, Prior] = {"warm": AFTER_WARM}
+    priors = [
+        AGAIN if rung == "rescore" else after.get(below, Prior())
+        for below, rung in pairwise(["score", *rungs, "top"])
+    ]
     climbers = [Climber(signals[n], accuracies.get(n, ())) for n in range(len(entries))]
     return Posterior(climbers, priors, _features(entries), seed=seed)
 

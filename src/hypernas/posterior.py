@@ -13,9 +13,10 @@ many that were trained once the best is not taken for as good as it looked, and 
 could show does not count as regret.
 
 With few candidates on a rung the prior speaks: the signal just below has a slope of 0.5 ± 0.4, in
-deviations; that of each size, synflow, NASWOT and jacob-cov is 0.1 ± 0.2, as these rank all spaces
-that were tried (docs/log.md); that of other zero-cost scores is 0 ± 0.2; how often what is chosen
-adds 0 ± 0.5, and as much where. ``tests/ladder_worlds.py`` prints how often what it tells is true.
+deviations, or shares it with the one below that; that of each size, synflow, NASWOT and jacob-cov
+is 0.1 ± 0.2, as these rank all spaces that were tried (docs/log.md); that of other zero-cost scores
+is 0 ± 0.2; how often what is chosen adds 0 ± 0.5, and as much where. ``tests/ladder_worlds.py``
+prints how often what it tells is true.
 
 Legend: N candidates, M draws, S signals of the rungs below, F features that all candidates have.
 """
@@ -64,11 +65,14 @@ class Prior:
     Attributes:
         slope: in deviations of the next signal for one of its own: the correlation, as it were.
         deviation: of the slope.
+        second: the slope of the signal below that one, where it is supposed to add to it; of the
+            same deviation then, else as for signals further below.
         features: whether sizes and zero-cost scores are supposed to add to it.
     """
 
     slope: float = 0.5
     deviation: float = 0.4
+    second: float = 0.0
     features: bool = True
 
 
@@ -166,11 +170,15 @@ def link(
     deviations = np.array([OTHER_DEVIATION] * count + [1.0] * len(features.slopes) + [10.0])
     if count:
         expected[0], deviations[0] = prior.slope, prior.deviation
+    if count > 1 and prior.second:
+        expected[1], deviations[1] = prior.second, prior.deviation
     precision = np.diag(deviations**-2)
     covariance = np.linalg.inv(precision + x.T @ x)
     slopes = covariance @ (precision @ expected + x.T @ y)
     rest, moved = y - x @ slopes, slopes - expected
-    squares = FREEDOM * (1 - prior.slope**2) + rest @ rest + moved @ precision @ moved
+    squares = (
+        FREEDOM * (1 - (prior.slope + prior.second) ** 2) + rest @ rest + moved @ precision @ moved
+    )
     root = np.linalg.cholesky(covariance)
     freedom = FREEDOM + len(y)
     return Link(middle, spread, target, slopes, root, float(squares), freedom)

@@ -8,6 +8,7 @@ from small_space import SIGNATURE, space
 
 from hypernas.candidate import Candidates
 from hypernas.comparing import compare
+from hypernas.console import Voice
 from hypernas.explaining import changes
 from hypernas.explaining.changes import cheapest, fronted, others, savings_of
 from hypernas.explaining.record import Change, Savings
@@ -82,7 +83,7 @@ def test_other_answers_are_legal_and_differ_once() -> None:
 
 def test_changes_of_the_winner_are_scored_beside_it(finished_run: Run) -> None:
     place = finished_run.place
-    found = savings_of(place, finished_run.scored)
+    found = savings_of(place, finished_run.scored, Voice(quiet=True))
     assert found is not None
     winner = finished_run.result.best
     assert (found.whose, found.choices) == ("the winner", winner.choices)
@@ -110,7 +111,7 @@ def test_changes_of_the_winner_are_scored_beside_it(finished_run: Run) -> None:
 
 def test_a_run_without_a_winner_changes_its_best(own_run: Run) -> None:
     (own_run.folder / "result.json").unlink()
-    found = savings_of(own_run.place, own_run.scored)
+    found = savings_of(own_run.place, own_run.scored, Voice(quiet=True))
     assert found is not None
     assert found.whose == "the best by score"
     assert found.choices == max(own_run.scored, key=lambda one: one.score).choices
@@ -120,16 +121,16 @@ def test_limits_hold_and_many_changes_are_picked_from(
     finished_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = finished_run.place
-    every = savings_of(place, finished_run.scored)
+    every = savings_of(place, finished_run.scored, Voice(quiet=True))
     assert every is not None
     most = min(one.params for one in every.changes)
     place.config = msgspec.structs.replace(place.config, max_params=most)
-    within = savings_of(place, finished_run.scored)
+    within = savings_of(place, finished_run.scored, Voice(quiet=True))
     assert within is not None
     assert within.changes
     assert all(one.params <= most for one in within.changes)
     monkeypatch.setattr(changes, "MOST", 3)
-    few = savings_of(place, finished_run.scored)
+    few = savings_of(place, finished_run.scored, Voice(quiet=True))
     assert few is not None
     assert (few.tried, few.possible) == (3, every.possible)
     assert f"3 of {every.possible} changes were tried" in advice(few)[-1]

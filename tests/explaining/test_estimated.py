@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known_laws import every, known
+from known_laws import answers_in, every, known
 
 from hypernas.explaining import estimated
 from hypernas.explaining.factors import pooled_factors
@@ -218,6 +218,7 @@ def test_too_many_choices_are_cut_to_the_strongest(monkeypatch: pytest.MonkeyPat
 
 
 def test_few_candidates_are_not_weighed() -> None:
-    found, notes = importance_of(sampled(space(0), 49))
+    few = sampled(space(0), 49)
+    found, notes = importance_of(few, answers_in(few))
     assert found is None
     assert "49 candidates are too few to estimate" in notes[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known_laws import SIGN, every, known
+from known_laws import SIGN, answers_in, every, known
 
 from hypernas.explaining.exact import full_table
 from hypernas.explaining.factors import plain_factors
@@ -151,18 +151,32 @@ def test_only_a_full_grid_is_exact() -> None:
         factors = plain_factors([one.choices for one in wrong])
         assert factors is not None
         assert full_table(factors, scores, macs) is None
-        assert importance_of(wrong)[0] is None  # and too few to estimate
+        assert importance_of(wrong, answers_in(wrong))[0] is None  # and too few to estimate
     assert plain_factors([scored[0].choices, {"a": "low"}]) is None
     extra = every(sobol, **TWO, always=("yes",))
     assert set(shares(known(extra))) == set("abcd")
 
 
+def test_a_full_grid_of_some_answers_is_a_sample() -> None:
+    """A decision with 200 answers, of which 20 were scored: the others are not known."""
+    scored = every(lambda c: c["width"] + c["depth"], width=tuple(range(20)), depth=(1, 2, 3))
+    assert known(scored).exact
+    found, _ = importance_of(scored, {"width": 200, "depth": 3})
+    assert found is not None
+    assert not found.exact
+    few = [one for one in scored if one.choices["depth"] == 1]
+    found, notes = importance_of(few, {"width": 200, "depth": 3})
+    assert found is None
+    assert "20 candidates are too few" in notes[0]
+
+
 def test_broken_candidates_and_equal_scores_are_told() -> None:
     scored = every(sobol, **TWO)
     broken = [*scored[:-1], *every(lambda _: WORST, **TWO)[-1:]]
-    found, notes = importance_of(broken)
+    found, notes = importance_of(broken, answers_in(broken))
     assert found is None
     assert notes[0].startswith("1 candidates whose outputs are not finite are left out")
-    found, notes = importance_of(every(lambda _: 1.0, **TWO))
+    equal = every(lambda _: 1.0, **TWO)
+    found, notes = importance_of(equal, answers_in(equal))
     assert found is None
     assert notes == ["all scores are equal, so no choice explains them"]

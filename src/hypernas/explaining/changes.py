@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from hypernas.candidate import Candidate
 from hypernas.choices import Decision, Value
 from hypernas.comparing import losses
+from hypernas.console import Voice
 from hypernas.explaining.factors import told
 from hypernas.explaining.record import Change, Savings
 from hypernas.files import read_json
@@ -32,12 +33,13 @@ Named = tuple[str, str, str, Candidate]
 """a decision, what it was, what it is, and the network then"""
 
 
-def savings_of(place: Workplace, scored: Sequence[Scored]) -> Savings | None:
+def savings_of(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Savings | None:
     """Return what changes of one choice save, and what they cost.
 
     Args:
         place: a run with a hypernetwork.
         scored: candidates of which the best is changed where the run has no winner yet.
+        voice: told how far the scoring of changes is.
     """
     path = place.folder / "result.json"
     if path.exists():
@@ -51,7 +53,9 @@ def savings_of(place: Workplace, scored: Sequence[Scored]) -> Savings | None:
         picked = rng(place.config.seed, "explain", "changes").sample(range(len(every)), MOST)
         tried = [every[number] for number in sorted(picked)]
     cheaper = list(_cheaper(place, base, tried))
-    before, *after = losses(place, [base.choices, *(one[-1].choices for one in cheaper)])
+    networks = [base.choices, *(one[-1].choices for one in cheaper)]
+    with voice.bar("changes") as update:
+        before, *after = losses(place, networks, progress=update)
     if not _finite(before):
         return None
     known = zip(cheaper, after, strict=True)

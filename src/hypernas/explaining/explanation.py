@@ -29,6 +29,7 @@ from hypernas.explaining.questions import (
 )
 from hypernas.explaining.record import Explanation, Finding
 from hypernas.explaining.sample import Sample
+from hypernas.largest import larger
 from hypernas.results import Limits, Scored
 from hypernas.spaces.wiring import Wiring
 from hypernas.workplace import Workplace
@@ -58,13 +59,18 @@ def explain(place: Workplace, sample: Sample, voice: Voice) -> Explanation:
     """
     scored = sample.scored
     graphs: list[Mapping[str, float]] = []
+    answers: dict[str, int] = {}
     with voice.bar("explain") as update:
         for number, one in enumerate(scored, start=1):
-            graphs.append(figures(place.candidates.of(one.choices)))
+            candidate = place.candidates.of(one.choices)
+            graphs.append(figures(candidate))
+            for name, decision in candidate.decisions.items():
+                answers[name] = max(answers.get(name, 0), decision.answers)
             update(number, len(scored), "graphs read")
+    beyond = larger(place, scored)
     wirings = [place.space.wiring(one.choices) for one in scored]
     found = explanation(sample, graphs, [wiring for wiring in wirings if wiring is not None])
-    importance, untold = importance_of(scored)
+    importance, untold = importance_of(scored, answers)
     if importance is not None and not importance.exact and place.config.limits != Limits():
         untold.append(
             "within limits choices depend on each other, and the shares of the variance are those "
@@ -73,8 +79,8 @@ def explain(place: Workplace, sample: Sample, voice: Voice) -> Explanation:
     return msgspec.structs.replace(
         found,
         importance=importance,
-        savings=savings_of(place, scored) if place.config.fits else None,
-        notes=[*found.notes, *untold],
+        savings=savings_of(place, scored, voice) if place.config.fits else None,
+        notes=[*found.notes, *untold, *([beyond] if beyond else [])],
     )
 
 

@@ -7,7 +7,7 @@ Exact where every architecture is scored (:mod:`~hypernas.explaining.exact`), el
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -27,8 +27,15 @@ PAID = 0.01
 """share of the median MACs below which nothing is paid for an answer; it would be divided by"""
 
 
-def importance_of(scored: Sequence[Scored]) -> tuple[Importance | None, list[str]]:
-    """Return where the variance of scores comes from, and what cannot be told."""
+def importance_of(
+    scored: Sequence[Scored], answers: Mapping[str, int]
+) -> tuple[Importance | None, list[str]]:
+    """Return where the variance of scores comes from, and what cannot be told.
+
+    Args:
+        scored: the candidates.
+        answers: how many there are to each decision of these, whether they occur or not.
+    """
     kept = [one for one in scored if one.score > WORST]
     notes = []
     if len(kept) < len(scored):
@@ -42,7 +49,8 @@ def importance_of(scored: Sequence[Scored]) -> tuple[Importance | None, list[str
         return None, [*notes, "all scores are equal, so no choice explains them"]
     architectures = [one.choices for one in kept]
     plain = plain_factors(architectures)
-    table = None if plain is None else full_table(plain, scores, macs)
+    whole = plain is not None and all(len(one.levels) == answers[one.name] for one in plain)
+    table = full_table(plain, scores, macs) if plain and whole else None
     if table is not None:
         return _importance(table, kept, []), notes
     if len(kept) < LEAST:
