@@ -149,9 +149,11 @@ def regrets(rows: Rows) -> str:
     names, ways = (list(dict.fromkeys(key[n] for key in found)) for n in range(2))
     lines = [f"| search | {' | '.join(names)} |", "| --- " + "| ---: " * len(names) + "|"]
     for way in ways:
-        cells = [found[name, way] for name in names]
-        told = " | ".join(f"{row['value']:.1f} ({row['note'].split(' in ')[0]})" for row in cells)
-        lines.append(f"| {way} | {told} |")
+        cells = [found.get((name, way)) for name in names]
+        told = [
+            f"{row['value']:.1f} ({row['note'].split(' in ')[0]})" if row else "" for row in cells
+        ]
+        lines.append(f"| {way} | {' | '.join(told)} |")
     return "\n".join(lines)
 
 

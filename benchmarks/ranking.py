@@ -134,7 +134,7 @@ def ceiling_rows(known: Known, ceiling: dict[Pairs, Estimate]) -> Iterator[Row]:
 def cheap_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
     """Yield how many ways that cost no more rank as well as the calibrated score."""
     count = len(known.truths)
-    for own in (OWN, FURTHER):
+    for own in (own for own in (OWN, FURTHER) if own in ways):
         most = ways[own].seconds(count)
         cheap = [n for n, way in ways.items() if n not in OURS and way.seconds(count) <= most]
         for kind in GOALS:

@@ -8,10 +8,10 @@ paid for in CPU seconds of this machine. A search has found what was sought when
 of the best 5 % of the table to the end, by the mean of two seeds on the test split; so all its
 networks must be trained twice. That this one is the best of those that it trained it would know by
 further seeds, which cost every search the same. The cost of a hypernetwork holds its fit and the
-scores of all networks, for the ladder zero-cost ones too, and its rung of some steps; ``ladder by
-naswot`` has no hypernetwork. A run trains random networks and the biggest first, under every
-strategy; what that is worth has rows of its own. Means over ``--fits`` fits, or over ``--draws``
-runs of what needs none.
+scores of all networks, for the ladder zero-cost ones too, and its rung of some steps where a run
+with such trainings has it; ``ladder by naswot`` has no hypernetwork. A run trains random networks
+and the biggest first, under every strategy; what that is worth has rows of its own. Means over
+``--fits`` fits, or over ``--draws`` runs of what needs none.
 
 Rows of regret are the other way round: how much the best of five picks lacks, where a search has as
 many CPU seconds as the ladder has spent, with random networks and the biggest, when it ends. Picks
@@ -34,18 +34,8 @@ import torch
 from common import Row, write
 from known import Floats, Known
 from ranking import PICKS
-from ways import (
-    WARM,
-    Replay,
-    Settings,
-    Way,
-    entries,
-    fitted,
-    free_each,
-    hypernet_of,
-    widths,
-    zero_cost,
-)
+from replay import Replay, widths
+from ways import WARM, Settings, Way, entries, fitted, free_each, hypernet_of, warmed, zero_cost
 
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
@@ -125,14 +115,15 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     known.require_twice()
     count, own = len(known.truths), hypernet_of(known)
     shared, score = (fitted(known, name, settings) for name in ("shared", own))
-    warm, zero = fitted(known, own, settings, WARM), zero_cost(known, settings)
+    warm, zero = warmed(known, settings), zero_cost(known, settings)
     free = replace(zero["naswot"], each=0.0)  # it is among the zero-cost scores
     climb_by = {
         "ladder": partial(climbed, known, score, settings, warm=warm),
         BESIDES: partial(climbed, known, score, settings, warm=warm, unchosen=UNCHOSEN),
-        f"ladder without {WARM}": partial(climbed, known, score, settings),
         "ladder by naswot": partial(climbed, known, free, settings, ranked_by="naswot"),
     }
+    if warm:
+        climb_by[f"ladder without {WARM}"] = partial(climbed, known, score, settings)
     ladders = {name: [one(seed) for seed in settings.seeds] for name, one in climb_by.items()}
     within = float(np.mean([one.fixed + one.rungs + one.ended for one in ladders[BESIDES]]))
 
@@ -296,7 +287,7 @@ def climbed(
     """
     fit = seed - settings.seed
     those = entries(known, way, settings, fit, unchosen, ranked_by=ranked_by)
-    source = Replay(known, warm.values[fit], warm.each) if warm else Replay(known)
+    source = Replay(known, warm, fit)
     steps: list[tuple[float, int | None]] = []
     by_then: dict[int | None, float] = {}
     for standing in climb(those, widths(known, FULL, warm=warm is not None), source, seed=seed):

@@ -16,14 +16,14 @@ import numpy as np
 import variants
 from known import Floats, Known
 from numpy.typing import NDArray
+from replay import Replay, warms, widths
 from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from hypernas import climbing
-from hypernas.budget import AT_ONCE, FEWER
 from hypernas.choices import Architecture
 from hypernas.files import read_json, write_json
-from hypernas.ladder import Entry, Rung, Widths, believe, climb
+from hypernas.ladder import Entry, Rung, believe, climb
 from hypernas.proxies import PROXIES, SIZES, Proxies
 from hypernas.randomness import rng
 from hypernas.survey import Survey
@@ -148,6 +148,11 @@ def fitted(known: Known, hypernet: str, settings: Settings, variant: str = "plai
 def hypernet_of(known: Known) -> str:
     """Return the hypernetwork of a table's space."""
     return "smash" if known.place.space.name == "memory-bank" else "ghn"
+
+
+def warmed(known: Known, settings: Settings) -> Way | None:
+    """Return the score after some steps, where a run's ladder asks for it."""
+    return fitted(known, hypernet_of(known), settings, WARM) if warms(known) else None
 
 
 def fit_place(known: Known, hypernet: str, seed: int) -> Workplace:
@@ -291,67 +296,14 @@ def _marked(known: Known, numbers: Sequence[int]) -> NDArray[np.bool_]:
     return np.isin(np.arange(len(known.truths)), numbers)
 
 
-class Replay:
-    """A source of the ladder's signals that looks them up.
-
-    Args:
-        known: the table.
-        warm: what its networks have after some steps, (N,).
-        each: CPU seconds of these steps.
-
-    Attributes:
-        spent: CPU seconds of trainings so far.
-        rungs: CPU seconds of the rung of some steps so far.
-        done: share of its training that each network has had, (N,), second seeds counted.
-    """
-
-    def __init__(self, known: Known, warm: Floats | None = None, each: float = 0.0) -> None:
-        self.known, self.warm, self.each = known, warm, each
-        self.spent = self.rungs = 0.0
-        self.done = np.zeros(len(known.truths))
-
-    def climb(self, rung: Rung, numbers: Sequence[int]) -> list[float]:
-        """Return the score after some steps, or the accuracy after a third of the training."""
-        if rung == "warm":
-            assert self.warm is not None
-            self.rungs += self.each * len(numbers)
-            return self.warm[list(numbers)].tolist()
-        assert rung == "part", rung
-        epochs = self.known.recipe.epochs
-        third = climbing.part(epochs)
-        self._pay(dict.fromkeys(numbers, third / epochs))
-        return [float(self.known.by_epoch[number, third - 1]) for number in numbers]
-
-    def train(self, seeds: dict[int, int]) -> dict[int, list[float]]:
-        """Return the validation accuracies of whole trainings."""
-        self._pay(dict(seeds))
-        trials = {number: self.known.truths[number].trials for number in seeds}
-        return {
-            number: [trial.val_accuracy for trial in trials[number][:count]]
-            for number, count in seeds.items()
-        }
-
-    def _pay(self, shares: dict[int, float]) -> None:
-        for number, share in shares.items():
-            self.spent += max(0.0, share - self.done[number]) * self.known.seconds[number]
-            self.done[number] = max(share, self.done[number])
-
-
-def widths(known: Known, full: int, *, warm: bool) -> Widths:
-    """Return how many networks of a table climb, as in a run of two processes."""
-    rungs: dict[Rung, int] = {"warm": FEWER * full} if warm else {}
-    if known.recipe.epochs >= climbing.LONG:
-        rungs["part"] = full
-    return Widths(rungs=rungs, full=full, finalists=1, at_once=AT_ONCE)
-
-
-def ladder(known: Known, score: Way, settings: Settings, warm: Way) -> Way:
+def ladder(known: Known, score: Way, settings: Settings, warm: Way | None = None) -> Way:
     """Rank by what the ladder believes at its end of those that it did not train."""
     rows, wide, spent, used = [], [], [], []
     for fit, seed in enumerate(settings.seeds):
-        source = Replay(known, warm.values[fit], warm.each)
+        source = Replay(known, warm, fit)
         those = entries(known, score, settings, fit, CALIBRATION // 2)
-        *_, last = climb(those, widths(known, CALIBRATION // 2, warm=True), source, seed=seed)
+        climbers = widths(known, CALIBRATION // 2, warm=warm is not None)
+        *_, last = climb(those, climbers, source, seed=seed)
         rows.append(last.expected)
         wide.append(last.deviations)
         used.append(source.done >= 1)
@@ -386,13 +338,14 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
 
     yield "weight sharing", lambda: fitted(known, "shared", settings)
     yield f"score ({own})", score
-    yield f"score after {WARM}", warm
+    if warms(known):
+        yield f"score after {WARM}", warm
+        yield f"calibrated, {WARM}", lambda: calibrated(known, score(), settings, warm())
     yield "score and params", lambda: with_size(known, score())
     yield "ridge on choices", lambda: ridge(known, settings)
     yield "calibrated score", lambda: calibrated(known, score(), settings)
-    yield f"calibrated, {WARM}", lambda: calibrated(known, score(), settings, warm())
     yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
-    yield "ladder", lambda: ladder(known, score(), settings, warm())
+    yield "ladder", lambda: ladder(known, score(), settings, warmed(known, settings))
     third = max(1, climbing.part(known.recipe.epochs))
     for epochs in sorted({1, ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"

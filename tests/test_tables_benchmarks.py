@@ -304,7 +304,9 @@ def test_the_page_says_what_each_search_lacks_on_each_table(modules: Any) -> Non
         for table, value in (("t", 0.5), ("u", 1.25))
         for search in ("random search", "ladder, 5 and the biggest besides")
     ]
-    head, _, first, second = modules.pages.regrets(rows).splitlines()
+    rows.append(rows[0] | {"what": "regret of the best of 5 picks, u, score (smash)"})
+    head, _, first, second, last = modules.pages.regrets(rows).splitlines()
+    assert last == "| score (smash) |  | 0.5 (0.0 to 1.5) |"
     assert head == "| search | t | u |"
     assert first == "| random search | 0.5 (0.0 to 1.5) | 1.2 (0.0 to 1.5) |"
     assert second.startswith("| ladder, 5 and the biggest besides | 0.5")
