@@ -20,10 +20,10 @@ from hypernas.errors import RunError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, networks
 from hypernas.jobs import Rescore, Train, TrainPart, Warm, ZeroCost
-from hypernas.ladder import Known
 from hypernas.normalising import fixed_images
 from hypernas.proxies import Timed
 from hypernas.randomness import rng
+from hypernas.remembered import LadderRecord
 from hypernas.results import Network, Training
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
@@ -139,7 +139,7 @@ def test_who_climbed_how_far(run: Run) -> None:
 
 
 def test_what_is_believed_is_kept(run: Run) -> None:
-    known = read_json(run.folder / "ladder.json", Known)
+    known = read_json(run.folder / "ladder.json", LadderRecord)
     assert known.ended
     assert 0 <= known.certainty <= 1
     expected = [one.accuracy for one in known.candidates]
@@ -286,7 +286,7 @@ def test_longer_trainings_are_climbed_to_anew(run: Run) -> None:
     assert picks.epochs == 4
     found = networks(run.place, picks, run.place.plan)
     assert {t.epochs for one in found for t in one.seeds} == {4}
-    first = read_json(run.folder / "ladder.json", Known)
+    first = read_json(run.folder / "ladder.json", LadderRecord)
     assert first.seconds > 0
     assert first.ended
 
@@ -366,7 +366,7 @@ def test_without_a_hypernetwork_the_rungs_of_generated_weights_are_left_out(
         "what ranks already is no second signal"
     )
     assert widths(run.place).rungs == {"part": 2}
-    assert read_json(run.folder / "ladder.json", Known).ended
+    assert read_json(run.folder / "ladder.json", LadderRecord).ended
     assert 1 <= len(run.result.finalists) <= 2
     assert not list(run.folder.glob("networks/*/warm.json"))
     found = costs(run.place)

@@ -23,9 +23,7 @@ from hypernas.finalists import Pick, Picks, baseline, kept_picks, picked
 from hypernas.jobs import Job, Rescore, Train, TrainPart, Warm, done
 from hypernas.ladder import (
     REGRET,
-    Believed,
     Entry,
-    Known,
     Rung,
     Standing,
     Widths,
@@ -34,6 +32,7 @@ from hypernas.ladder import (
     first_of,
 )
 from hypernas.outcome import in_words
+from hypernas.remembered import Believed, LadderRecord
 from hypernas.results import Scored
 from hypernas.searching import distinct, top
 from hypernas.workers import Pool
@@ -287,7 +286,7 @@ def _kept(
     return picks
 
 
-def _told(entries: Sequence[Entry], standing: Standing, seconds: float) -> Known:
+def _told(entries: Sequence[Entry], standing: Standing, seconds: float) -> LadderRecord:
     order = sorted(range(len(entries)), key=lambda number: -standing.expected[number])
     candidates = [
         Believed(
@@ -301,7 +300,7 @@ def _told(entries: Sequence[Entry], standing: Standing, seconds: float) -> Known
         )
         for number in order[:SHOWN]
     ]
-    return Known(
+    return LadderRecord(
         ended=standing.ended,
         certainty=standing.certainty,
         candidates=candidates,

@@ -318,7 +318,7 @@ def fit(
 def kept_states(folder: Path, steps: int) -> list[Path]:
     """Return the files of the earlier states of a finished fit of so many steps, first to last.
 
-    None where one is missing: the fit began before such states were kept.
+    No files where one is missing: the fit began before such states were kept.
     """
     paths = list(_kept(folder, steps).values())
     return paths if all(path.exists() for path in paths) else []

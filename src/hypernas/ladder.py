@@ -46,7 +46,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from hypernas.budget import FEWER
 from hypernas.choices import Architecture
@@ -59,7 +59,7 @@ from hypernas.posterior import (
     described,
     promised,
 )
-from hypernas.results import Scored, Struct
+from hypernas.results import Scored
 
 Rung = Literal["rescore", "warm", "part"]
 AGAIN = Prior(0.95, 0.1, features=False)
@@ -236,33 +236,6 @@ def _features(entries: Sequence[Entry]) -> Features:
         [(one.params, one.macs) for one in entries],
         {name: [one.proxies[name] for one in entries] for name in entries[0].proxies},
     )
-
-
-class Believed(Struct, frozen=True):
-    """What is believed of a network."""
-
-    choices: dict[str, Any]
-    params: int
-    macs: int
-    score: float
-    rungs: int
-    """on how many rungs it stands"""
-    accuracy: float
-    """expected on validation, mean over seeds"""
-    deviation: float
-    """how far it may be off"""
-
-
-class Known(Struct, frozen=True):
-    """What a ladder knows; written to ``ladder.json``."""
-
-    ended: bool
-    certainty: float
-    """probability that no network of the ladder is half a point or more above the best trained"""
-    candidates: list[Believed]
-    """those of which most is expected, best first"""
-    seconds: float = 0.0
-    """CPU seconds of zero-cost scores, of the rungs below the top, and of trainings given up"""
 
 
 class _Ladder:

@@ -20,9 +20,8 @@ from hypernas.errors import RunError
 from hypernas.explaining import Explanation
 from hypernas.files import read_json, write_json, write_text
 from hypernas.finalists import Picks, so_far
-from hypernas.ladder import Known
 from hypernas.largest import larger
-from hypernas.remembered import DataRecord
+from hypernas.remembered import DataRecord, LadderRecord
 from hypernas.report import draw_mean, write_report
 from hypernas.report.formats import ranked_by
 from hypernas.results import (
@@ -116,7 +115,7 @@ def collect(
 def _climbed(place: Workplace) -> float:
     """Return the CPU seconds of a ladder beside its full trainings."""
     path = place.folder / "ladder.json"
-    return read_json(path, Known).seconds if path.exists() else 0.0
+    return read_json(path, LadderRecord).seconds if path.exists() else 0.0
 
 
 def lacking(found: Sequence[Network]) -> str:
@@ -266,7 +265,7 @@ def write_page(place: Workplace, result: Result, scored: Sequence[Scored]) -> No
         place.candidates.of(result.best.choices).graph,
         title=f"{place.data.name}, {place.space.name}",
         explanation=read_json(explained, Explanation) if explained.exists() else None,
-        ladder=read_json(climbed, Known) if climbed.exists() else None,
+        ladder=read_json(climbed, LadderRecord) if climbed.exists() else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run folder remembers of its data and its space, to know them again."""
+"""What a run folder remembers: its data and its space, to know them again, and its ladder."""
 
 from __future__ import annotations
 
@@ -70,6 +70,33 @@ class SpaceRecord(Struct, frozen=True):
     options: dict[str, Any]
     fit_options: dict[str, Any] = {}
     """options that differ while the hypernetwork is trained"""
+
+
+class Believed(Struct, frozen=True):
+    """What is believed of a network."""
+
+    choices: dict[str, Any]
+    params: int
+    macs: int
+    score: float
+    rungs: int
+    """on how many rungs it stands"""
+    accuracy: float
+    """expected on validation, mean over seeds"""
+    deviation: float
+    """how far it may be off"""
+
+
+class LadderRecord(Struct, frozen=True):
+    """What a ladder knows; written to ``ladder.json``."""
+
+    ended: bool
+    certainty: float
+    """probability that no network of the ladder is half a point or more above the best trained"""
+    candidates: list[Believed]
+    """those of which most is expected, best first"""
+    seconds: float = 0.0
+    """CPU seconds of zero-cost scores, of the rungs below the top, and of trainings given up"""
 
 
 def record_of(dataset: Dataset, splits: Splits, config: Config) -> DataRecord:

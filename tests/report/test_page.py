@@ -14,7 +14,7 @@ from known_laws import every, known
 
 from hypernas.errors import RunError
 from hypernas.explaining.record import Change, Savings
-from hypernas.ladder import Believed, Known
+from hypernas.remembered import Believed, LadderRecord
 from hypernas.report import write_report
 from hypernas.report.charts import (
     MOST_POINTS,
@@ -228,7 +228,7 @@ def test_what_the_ladder_believes_has_a_section(finished: Demo):
         deviation=0.004,
     )
     for ended in (True, False):
-        known = Known(ended=ended, certainty=0.93, candidates=[one])
+        known = LadderRecord(ended=ended, certainty=0.93, candidates=[one])
         text = render(
             finished.result, finished.scored, finished.best.graph, title="A run", ladder=known
         )

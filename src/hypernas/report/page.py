@@ -16,7 +16,8 @@ from hypernas.console import chance, cost
 from hypernas.explaining import MOST_ROWS, TITLES, Explanation, in_words, is_shown, sections
 from hypernas.files import write_text
 from hypernas.graph import Graph
-from hypernas.ladder import REGRET, Known
+from hypernas.ladder import REGRET
+from hypernas.remembered import LadderRecord
 from hypernas.report import charts, exits, formats
 from hypernas.report.drawing import draw
 from hypernas.report.mean_cell import draw_mean
@@ -35,7 +36,7 @@ def write_report(
     *,
     title: str,
     explanation: Explanation | None = None,
-    ladder: Known | None = None,
+    ladder: LadderRecord | None = None,
 ) -> None:
     """Write the page of a finished run, as a whole or not at all.
 
@@ -62,7 +63,7 @@ def render(
     *,
     title: str,
     explanation: Explanation | None = None,
-    ladder: Known | None = None,
+    ladder: LadderRecord | None = None,
 ) -> str:
     """Return the page as text; see :func:`write_report`."""
     template = resources.files("hypernas.report").joinpath("page.html").read_text("utf-8")
