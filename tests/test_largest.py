@@ -93,6 +93,16 @@ def test_a_line_of_scores_warns(own_run: Run) -> None:
     assert any("more than any that was fitted on" in warning for warning in line.warnings)
 
 
+def test_a_comparison_and_an_explanation_warn(own_run: Run) -> None:
+    small, *_, large = sorted(own_run.scored, key=lambda s: s.params)
+    shrink_fitted(own_run.folder, large.params)
+    assert own_run.compare(small.choices, large.choices).larger == ""
+    assert not any(WORD in note for note in own_run.explain().notes)
+    shrink_fitted(own_run.folder, large.params - 1)
+    assert WORD in own_run.compare(small.choices, large.choices).larger
+    assert any(WORD in note for note in own_run.explain().notes)
+
+
 def test_answers_warn(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     shrink_fitted(own_run.folder, 10**9)
     before = own_run.ask(Limits(), top=3)

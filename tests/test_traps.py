@@ -82,6 +82,7 @@ GUARDS: dict[str, str] = {
         "test_largest.test_the_bound_is_of_the_steps_and_not_of_the_survey "
         "test_largest.test_a_run_keeps_the_bound_beside_the_weights "
         "test_largest.test_a_line_of_scores_warns test_largest.test_answers_warn "
+        "test_largest.test_a_comparison_and_an_explanation_warn "
         "test_largest.test_calibrated_answers_warn test_largest.test_a_report_warns "
         "test_fit_space.test_larger_than_what_was_fitted_on_is_warned_about"
     ),

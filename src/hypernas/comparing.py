@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from hypernas.choices import Architecture
@@ -18,6 +19,7 @@ from hypernas.console import Update
 from hypernas.curves import Budgets
 from hypernas.fitting import kept_states
 from hypernas.hypernets import Hypernet
+from hypernas.largest import larger
 from hypernas.results import Better, Comparison, Scored
 from hypernas.scoring import WORST
 from hypernas.uncertainty import Losses, better, told_apart
@@ -42,7 +44,9 @@ def compare(
         RunError: the run has no trained hypernetwork.
         SpaceError: an architecture is none of the space.
     """
-    return better(*losses(place, [one, other]), _scores(seen))
+    found = better(*losses(place, [one, other]), _scores(seen))
+    beyond = larger(place, [place.candidates.of(choices) for choices in (one, other)])
+    return msgspec.structs.replace(found, larger=beyond)
 
 
 def losses(

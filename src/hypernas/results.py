@@ -241,6 +241,8 @@ class Better(Struct, frozen=True):
     """deviation of the difference for the luck of the validation images"""
     fit: float | None
     """the same for the luck of the fit, from earlier states of the hypernetwork; None without"""
+    larger: str = ""
+    """in words, if one of them is larger than any that the hypernetwork was trained on"""
 
 
 class Standing(Struct, frozen=True):
