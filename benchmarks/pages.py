@@ -172,8 +172,8 @@ def listed(rows: Rows) -> str:
     """Return a line for each row."""
     lines = ["| row | value | | peer | note |", "| --- | ---: | --- | --- | --- |"]
     for row in rows:
-        goal = _goal(row, "g").removeprefix("; ")
-        value = f"{row['value']:.3g} {row['unit']}"
+        goal = _goal(row, ".3g").removeprefix("; ")
+        value = f"{row['value']:{',.0f' if row['value'] >= 100 else '.3g'}} {row['unit']}"
         lines.append(f"| {row['what']} | {value} | {goal} | {row['peer']} | {row['note']} |")
     return "\n".join(lines)
 

@@ -35,17 +35,11 @@ from common import Row, write
 from known import Floats, Known
 from ranking import PICKS
 from replay import Replay, widths
+from searches import LEARNERS, Search, by_sampler, by_score, race, random_search
 from ways import WARM, Settings, Way, entries, fitted, free_each, hypernet_of, warmed, zero_cost
 
-from hypernas.choices import Architecture
-from hypernas.config import Pruner
-from hypernas.jobs import Part
 from hypernas.ladder import climb
-from hypernas.pruning import Race
-from hypernas.randomness import rng
 from hypernas.ranking import RESAMPLES
-from hypernas.results import Limits, Scored
-from hypernas.samplers import Asked, Evolution, Reinforce, Sampler
 
 TOP = 0.05
 """share of the networks that are sought"""
@@ -55,20 +49,10 @@ BESIDES = f"ladder, {UNCHOSEN} and the biggest besides"
 """the ladder as a run has it"""
 FULL = 10
 """candidates that arrive on the ladder's top at most"""
-LEARNERS = {
-    "evolution": Evolution(population=16, tournament=4, at_once=1),
-    "REINFORCE": Reinforce(at_once=1),
-}
-"""samplers of the package that learn from real trainings (arXiv 1802.01548, 1902.09635)"""
-ROUNDS = 5
-"""of a race over all networks; what was trained before goes on from there"""
 LONG = 50
 """epochs of a long final training"""
 GOALS = {"random search": 2.0, "Hyperband": 1.3}
 """how many times cheaper the ladder is to be"""
-
-Search = Iterable[tuple[float, int | None]]
-"""CPU seconds of training so far, and a network that is trained to the end by then"""
 
 
 @dataclass(frozen=True)
@@ -175,74 +159,7 @@ def replayed(known: Known, search: Search, within: float) -> tuple[float, int | 
     return *(found or (spent, None)), float(known.accuracy.max() - reached)
 
 
-# -- searches -------------------------------------------------------------------------------------
-
-
-def trained(known: Known, order: Iterable[int]) -> Search:
-    """Train networks to the end, one after the other."""
-    spent = 0.0
-    for number in order:
-        spent += known.seconds[number]
-        yield spent, number
-
-
-def random_search(known: Known, seed: int) -> Search:
-    """Train networks in a random order."""
-    count = len(known.truths)
-    return trained(known, rng(seed, "random search").sample(range(count), count))
-
-
-def by_score(known: Known, scores: Floats) -> Search:
-    """Train networks in the order of their scores."""
-    return trained(known, np.argsort(-scores, kind="stable").tolist())
-
-
-def race(known: Known, seed: int, pruner: Pruner) -> Search:
-    """Stop the bad ones of networks in a random order, ROUNDS times over."""
-    epochs, count = known.recipe.epochs, len(known.truths)
-    racing, paid = Race(pruner, epochs), np.zeros(count, dtype=int)
-    spent = 0.0
-    generator = rng(seed, pruner)
-    for _ in range(ROUNDS):
-        for number in generator.sample(range(count), count):
-            part = racing(lambda until, n=number: Part(until, known.by_epoch[n, until - 1], 0.0))
-            more = max(0, part.epochs - paid[number])
-            paid[number] += more
-            spent += known.seconds[number] * more / epochs
-            yield spent, number if part.epochs == epochs else None
-
-
-def by_sampler(known: Known, seed: int, sampler: Sampler) -> Search:
-    """Train what a sampler of the package proposes; of the untrained ones the most alike."""
-
-    def order() -> Iterator[int]:
-        history: list[Scored] = []
-        left = set(range(len(known.truths)))
-        while left:
-            candidates, limits = known.place.candidates, Limits()
-            asked = Asked(candidates, history, [], seed, len(history), limits)
-            proposed = next(sampler.proposals(asked)).choices
-            child = min(sorted(left), key=lambda n: _apart(known.choices[n], proposed))
-            left.remove(child)
-            truth, reached = known.truths[child], known.by_epoch[child, -1]
-            history.append(
-                Scored(
-                    choices=truth.choices,
-                    params=truth.params,
-                    macs=truth.macs,
-                    score=reached,
-                    interval=(reached, reached),
-                    score_accuracy=reached,
-                )
-            )
-            yield child
-
-    return trained(known, order())
-
-
-def _apart(one: Architecture, other: Architecture) -> int:
-    """Return in how many choices two architectures differ."""
-    return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
+# -- the ladder -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ kept in the table's folder and not worked out again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -18,10 +19,13 @@ from known import Floats, Known
 from numpy.typing import NDArray
 from replay import Replay, warms, widths
 from scipy.stats import rankdata
+from searches import LEARNERS, by_sampler, judged, scored
 from sklearn.linear_model import RidgeCV
 
-from hypernas import climbing
+from hypernas import climbing, reinforce
+from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
+from hypernas.config import Pruner
 from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, believe, climb
 from hypernas.proxies import PROXIES, SIZES, Proxies
@@ -218,6 +222,41 @@ def ridge(known: Known, settings: Settings) -> Way:
     return Way(np.array(rows), cost, 0.0, note, np.array(used))
 
 
+def raced(known: Known, settings: Settings, pruner: Pruner) -> Way:
+    """Rank by how far each came before successive halving or Hyperband stopped it, then by that."""
+    rows, cost = np.zeros((settings.fits, len(known.truths))), 0.0
+    for row, seed in zip(rows, settings.seeds, strict=True):
+        for number, part in islice(judged(known, seed, pruner), len(known.truths)):
+            row[number] = part.epochs + part.accuracy
+            cost += known.seconds[number] * part.epochs / known.recipe.epochs
+    return Way(rows, 0.0, cost / rows.size, "epochs until it was stopped, then accuracy")
+
+
+def policy(known: Known, settings: Settings) -> Way:
+    """Rank by how likely REINFORCE's policy is to draw each, after some trainings."""
+    sampler, candidates = LEARNERS["REINFORCE"], known.place.candidates
+    rows, used = [], []
+    for seed in settings.seeds:
+        taken = islice(by_sampler(known, seed, sampler), CALIBRATION)
+        trained = [number for _, number in taken if number is not None]
+        logits = reinforce.learned([scored(known, n) for n in trained], candidates, sampler.rate)
+        rows.append([likelihood(candidates.of(c), logits) for c in known.choices])
+        used.append(_marked(known, trained))
+    cost = CALIBRATION * known.seconds.mean()
+    return Way(np.array(rows), cost, 0.0, f"{CALIBRATION} networks trained", np.array(used))
+
+
+def likelihood(candidate: Candidate, logits: reinforce.Logits) -> float:
+    """Return the logarithm of how likely a policy is to answer as a candidate does."""
+    found = 0.0
+    for name, decision in candidate.decisions.items():
+        for option, share in zip(decision.options, reinforce.shares(logits, decision), strict=True):
+            taken = option in _listed(candidate.choices[name])
+            if taken or decision.kind == "subset":
+                found += math.log(share if taken else 1 - share)
+    return found
+
+
 def unscored(known: Known, settings: Settings) -> Way:
     """Return scores that say nothing and cost nothing: what the rest is worth without a fit."""
     return Way(np.zeros((settings.fits, len(known.truths))), 0.0, 0.0, "no score")
@@ -346,7 +385,11 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     yield "calibrated score", lambda: calibrated(known, score(), settings)
     yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
     yield "ladder", lambda: ladder(known, score(), settings, warmed(known, settings))
+    yield "REINFORCE's policy", lambda: policy(known, settings)
+    yield "successive halving", lambda: raced(known, settings, "halving")
+    yield "Hyperband", lambda: raced(known, settings, "hyperband")
     third = max(1, climbing.part(known.recipe.epochs))
-    for epochs in sorted({1, ceil(third / 2), third}):
+    for epochs in sorted({1, math.ceil(third / 2), third}):
         word = "epoch" if epochs == 1 else "epochs"
         yield f"{epochs} {word} of training", lambda e=epochs: part(known, e)
+    yield "a whole training", lambda: part(known, known.recipe.epochs)

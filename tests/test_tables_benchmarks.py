@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hypernas import hypernets, ranking
+from hypernas.choices import Decision
 from hypernas.cli import main
 from hypernas.errors import RunError
 from hypernas.ground_truth import Setting, Table, Trial, Truth, write
@@ -33,6 +34,7 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     import pages
     import ranking
     import search_cost
+    import searches
     import trials
     import variants
     import ways
@@ -40,7 +42,7 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     hypernets.hypernet.BUILT_IN.update(variants.OWN)
     monkeypatch.setattr(known, "TRUTH", tmp_path)
     found = {"pages": pages, "ranking": ranking, "search_cost": search_cost, "trials": trials}
-    return SimpleNamespace(**found, ways=ways, known=known, ceiling=ceiling)
+    return SimpleNamespace(**found, ways=ways, known=known, ceiling=ceiling, searches=searches)
 
 
 @pytest.fixture
@@ -89,20 +91,19 @@ def test_regret_keeps_to_the_limit(modules: Any, table: Any) -> None:
 
 def test_what_searches_cost(modules: Any, table: Any) -> None:
     costs = modules.search_cost
-    straight = costs.by_score(table, table.accuracy)
+    straight = modules.searches.by_score(table, table.accuracy)
     assert costs.replayed(table, straight, 0.0)[:2] == (3.0, COUNT - 1), "the best one is first"
-    backward = costs.by_score(table, -table.accuracy)
+    backward = modules.searches.by_score(table, -table.accuracy)
     assert costs.replayed(table, backward, 0.0)[:2] == (table.seconds.sum(), COUNT - 1)
-    random = [
-        costs.replayed(table, costs.random_search(table, seed), 0.0)[0] for seed in range(400)
-    ]
+    orders = [modules.searches.random_search(table, seed) for seed in range(400)]
+    random = [costs.replayed(table, order, 0.0)[0] for order in orders]
     assert np.mean(random) == pytest.approx(3 + (table.seconds.sum() - 3) / 2, rel=0.05)
 
 
 def test_a_race_that_stops_the_best_one_does_not_find_it(modules: Any, table: Any) -> None:
     table.by_epoch = np.stack([table.accuracy[::-1], table.accuracy, table.accuracy], axis=1)
     costs = modules.search_cost
-    races = [costs.race(table, seed, "halving") for seed in range(20)]
+    races = [modules.searches.race(table, seed, "halving") for seed in range(20)]
     runs = [costs.replayed(table, race, 1e9) for race in races]
     lost = [(spent, lacks) for spent, found, lacks in runs if found is None]
     assert 0 < len(lost) < 20
@@ -111,11 +112,33 @@ def test_a_race_that_stops_the_best_one_does_not_find_it(modules: Any, table: An
 
 @pytest.mark.parametrize("pruner", ["halving", "hyperband"])
 def test_a_race_pays_for_no_epoch_twice(modules: Any, table: Any, pruner: str) -> None:
-    steps = list(modules.search_cost.race(table, 0, pruner))
-    assert len(steps) == modules.search_cost.ROUNDS * COUNT
+    steps = list(modules.searches.race(table, 0, pruner))
+    assert len(steps) == modules.searches.ROUNDS * COUNT
     spent = [seconds for seconds, _ in steps]
     assert spent == sorted(spent)
     assert spent[-1] <= table.seconds.sum() + 1e-9
+
+
+def test_a_race_ranks_by_how_far_each_came(modules: Any, table: Any) -> None:
+    """What is better from the first epoch on comes farther, and costs no whole trainings."""
+    table.by_epoch = np.stack([table.accuracy] * 9, axis=1)
+    table.recipe = SimpleNamespace(epochs=9)
+    settings = modules.ways.Settings(fits=20)
+    way = modules.ways.raced(table, settings, "halving")
+    assert way.values.shape == (20, COUNT)
+    assert np.corrcoef(way.values.mean(0), table.accuracy)[0, 1] > 0.8
+    assert way.values.max() == pytest.approx(9 + table.accuracy.max())
+    assert 0 < way.each < table.seconds.mean()
+
+
+def test_how_likely_a_policy_is_to_answer(modules: Any) -> None:
+    decisions = {
+        "op": Decision("op", ("a", "b")),
+        "reads": Decision("reads", (1, 2), kind="subset", sizes=((1, 1.0), (2, 1.0))),
+    }
+    one = SimpleNamespace(decisions=decisions, choices={"op": "a", "reads": [2]})
+    likely = modules.ways.likelihood(one, {("op", "a"): np.log(3), ("reads", 1): np.log(4)})
+    assert likely == pytest.approx(np.log(0.75 * 0.2 * 0.5))
 
 
 def test_what_is_picked_within_some_time(modules: Any, table: Any) -> None:
