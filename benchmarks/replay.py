@@ -9,8 +9,7 @@ import numpy as np
 from known import Known
 
 from hypernas import climbing
-from hypernas.budget import AT_ONCE, FEWER, OFTEN
-from hypernas.jobs import WARM_STEPS
+from hypernas.budget import AT_ONCE, FEWER
 from hypernas.ladder import Rung, Widths
 
 if TYPE_CHECKING:
@@ -74,4 +73,4 @@ def widths(known: Known, full: int, *, warm: bool) -> Widths:
 def warms(known: Known) -> bool:
     """Say whether the ladder of a run with such trainings has the rung of some steps."""
     batches = known.place.batches(known.place.splits.fit, known.recipe.batch)
-    return known.recipe.epochs * batches.batches_per_epoch >= OFTEN * WARM_STEPS
+    return climbing.warms(known.recipe.epochs, batches.batches_per_epoch)

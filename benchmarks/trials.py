@@ -6,7 +6,7 @@
 NAME is one of :func:`variants.names`, by default all; with ``--teacher``, a run on the same data
 whose best network is learned from, also ``distilled``. Each is told by the same statistics as in
 ``ranking.py``, and by how much it is above ``plain``, with 95 % intervals over resampled networks
-and fits, the same ones for both. Writes ``results/trials_TABLE-HYPERNET.json``.
+and fits, the same ones for both. Writes ``results/trials_TABLE-HYPERNET-FITS.json``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def main() -> None:
     for name in given.names or variants.names():
         rows += rows_of(known, name, fitted(known, given.hypernet, settings, name), plain)
         print(*(f"{row.what}: {row.value:.3f}; {row.note}" for row in rows[-3:]), sep="\n")
-    write(Path(__file__), rows, suffix=f"{given.table}-{given.hypernet}")
+    fits = f"{given.fits} {'fit' if given.fits == 1 else 'fits'}".replace(" ", "-")
+    write(Path(__file__), rows, suffix=f"{given.table}-{given.hypernet}-{fits}")
 
 
 def rows_of(known: Known, name: str, way: Way, plain: Way) -> Iterator[Row]:

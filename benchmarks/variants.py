@@ -49,6 +49,7 @@ from hypernas.hypernets.graph_hypernet import Tables
 from hypernas.hypernets.hypernet import BUILT_IN
 from hypernas.hypernets.operators import EXTRAS, FEATURES
 from hypernas.jobs import Warm
+from hypernas.proxies import Timed
 from hypernas.workplace import Workplace
 
 DECAY = 0.998
@@ -222,15 +223,16 @@ def _changed(place: Workplace, folder: Path, changes: dict[str, Any]) -> Workpla
     return made
 
 
-def _warm(place: Workplace, choices: Architecture) -> float:
-    return Warm(choices=choices).do(place).value
+def _warm(place: Workplace, choices: Architecture) -> Timed:
+    return Warm(choices=choices).do(place)
 
 
-def _refitted(place: Workplace, choices: Architecture) -> float:
-    candidate = place.candidates.of(choices)
+def _refitted(place: Workplace, choices: Architecture) -> Timed:
+    began, candidate = time.process_time(), place.candidates.of(choices)
     with torch.no_grad():
         (weights,) = place.hypernet([candidate])
-    return place.generated.judge(candidate, refitted(place, candidate, weights)).score
+    score = place.generated.judge(candidate, refitted(place, candidate, weights)).score
+    return Timed(value=score, seconds=time.process_time() - began)
 
 
 ONE_BY_ONE = {"60 steps": ("warm", _warm), "refitted head": ("refitted", _refitted)}
@@ -240,14 +242,14 @@ ONE_BY_ONE = {"60 steps": ("warm", _warm), "refitted head": ("refitted", _refitt
 def _each(
     place: Workplace,
     architectures: Sequence[Architecture],
-    value: Callable[[Workplace, Architecture], float],
+    value: Callable[[Workplace, Architecture], Timed],
     path: Path,
 ) -> tuple[list[float], float]:
     """Return what each architecture is worth, and the CPU seconds of each."""
     found = read_json(path, list[tuple[float, float]]) if path.exists() else []
     for choices in architectures[len(found) :]:
-        began = time.process_time()
-        found.append((value(place, choices), time.process_time() - began))
+        one = value(place, choices)
+        found.append((one.value, one.seconds))
         write_json(path, found)
     scores, seconds = zip(*found, strict=True)
     return list(scores), fmean(seconds)

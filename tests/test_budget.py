@@ -14,7 +14,7 @@ from ladder_worlds import World
 
 from hypernas import budget
 from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock, others
-from hypernas.climbing import widths
+from hypernas.climbing import warms, widths
 from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
 from hypernas.ladder import Rung, climb
@@ -145,6 +145,15 @@ def test_as_many_climb_each_rung_as_are_planned_for(
     expected = again + 1000 * len(world.climbed["warm"])
     assert budget._before(5, 10, entered, unit, epochs=30) == expected
     assert budget._before(5, 10, entered, unit, epochs=1) == again
+
+
+@given(st.integers(1, 500), st.floats(1e-3, 100.0))
+def test_a_plan_and_a_run_agree_on_what_is_too_short(batches: int, epoch: float) -> None:
+    least = budget._long_enough(replace(TYPICAL, epoch=epoch, warm=epoch * 60 / batches))
+    with pytest.MonkeyPatch.context() as patch:  # tests have shorter ones
+        patch.setattr("hypernas.climbing.OFTEN", budget.OFTEN)
+        patch.setattr("hypernas.jobs.WARM_STEPS", 60)
+        assert [warms(epochs, batches) for epochs in (least - 1, least)] == [False, True]
 
 
 def test_trainings_that_are_too_short_have_no_rung_of_some_steps() -> None:

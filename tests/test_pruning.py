@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 from test_signals import config
 
+from hypernas.climbing import Trained
 from hypernas.config import Pruner, check
+from hypernas.console import Voice
 from hypernas.errors import ConfigError
 from hypernas.files import read_json
 from hypernas.jobs import Part, Train, TrainPart
+from hypernas.ladder import Entry
 from hypernas.pruning import Race, expected_epochs
 from hypernas.results import Training
 from hypernas.runs import Run
 from hypernas.training import Trainer
+from hypernas.workers import Pool
 
 RACED = config("training", pruner="halving", score_epochs=3, trials=9, train_batch=16)
 
@@ -134,6 +139,21 @@ def test_a_training_that_was_not_measured_on_the_way_is_measured_anew(
     assert whole.do(other).by_epoch == []
     found = part.do(other)
     assert (found.accuracy, found.loss) == (expected.accuracy, expected.loss)
+    assert found.again
+    assert not expected.again
+
+
+def test_what_the_ladder_paid_for_parts(raced: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of trainings given up, and of those that were whole before; the others go on."""
+    parts = [Part(1, 0.5, 0.0, seconds=s, again=again) for s, again in ((5, True), (3, False))]
+    parts.append(Part(1, 0.5, 0.0, seconds=2))
+    choices = raced.scored[0].choices
+    entries = [Entry(choices, params=1, macs=1, score=0.0, proxies={})] * 3
+    source = Trained(raced.place, cast(Pool, None), Voice(quiet=True), entries, by_epoch=True)
+    monkeypatch.setattr(source, "_done", lambda *_: msgspec.to_builtins(parts))
+    assert source.climb("part", [0, 1, 2]) == [0.5, 0.5, 0.5]
+    source.seeds = {0: 1, 1: 1}
+    assert source.rungs == 5 + 2
 
 
 def test_parts_make_the_same_training_as_a_whole(raced: Run, tmp_path: Path) -> None:

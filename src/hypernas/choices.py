@@ -110,14 +110,14 @@ class Decision:
 
     @property
     def answers(self) -> int:
-        """How many legal answers there are.
+        """How many answers may be drawn; those of weight 0 are none.
 
         >>> Decision("kernel", (3, 5)).answers
         2
         """
         if self.kind != "subset":
-            return len(self.options)
-        return sum(math.comb(len(self.options), size) for size, _ in self.sizes)
+            return sum(weight > 0 for weight in self.weights or [1] * len(self.options))
+        return sum(math.comb(len(self.options), size) for size, weight in self.sizes if weight > 0)
 
     def expected(self) -> str:
         """Describe the legal answers, for an error message."""

@@ -131,6 +131,11 @@ def part(epochs: int) -> int:
     return epochs // THIRD
 
 
+def warms(epochs: int, batches_per_epoch: int) -> bool:
+    """Say whether trainings are so long that some steps beside them are cheap."""
+    return epochs * batches_per_epoch >= OFTEN * jobs.WARM_STEPS
+
+
 def widths(place: Workplace) -> Widths:
     """Return how many candidates of a run climb; a rung that says nothing new is left out."""
     plan = place.plan
@@ -139,7 +144,7 @@ def widths(place: Workplace) -> Widths:
     if place.config.fits:  # these rungs are of generated weights
         if place.data.validation > place.config.score_images:
             rungs["rescore"] = FEWER**2 * most
-        if plan.epochs * place.train_batches.batches_per_epoch >= OFTEN * jobs.WARM_STEPS:
+        if warms(plan.epochs, place.train_batches.batches_per_epoch):
             rungs["warm"] = FEWER * most
     if plan.epochs >= LONG and place.budgets is None:  # a part is judged by its last exit
         rungs["part"] = most

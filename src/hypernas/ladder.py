@@ -191,7 +191,7 @@ def by_promise(several: Sequence[Scored]) -> list[Scored]:
     if not several:
         return []
     sizes = [(one.params, one.macs) for one in several]
-    features = described([one.choices for one in several], sizes, {})
+    features = described([{}] * len(several), sizes, {})  # nothing is supposed of choices
     promise = promised([one.score for one in several], features)
     order = sorted(range(len(several)), key=lambda number: -promise[number])
     return [several[number] for number in order]
