@@ -9,6 +9,7 @@ Legend: B images, D features that reach the layer, C classes.
 from __future__ import annotations
 
 import torch
+from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,8 +47,6 @@ def refitted(place: Workplace, candidate: Candidate, weights: Weights) -> Weight
 
 def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return slopes (C, D) and intercepts (C,) from features (B, D) to targets (B, C)."""
-    middle, spread = features.mean(0), features.std(0) + 1e-6
-    x, y = (features - middle) / spread, targets - targets.mean(0)
-    gram = x.T @ x + PENALTY * len(x) * torch.eye(x.shape[1])
-    slopes = torch.linalg.solve(gram, x.T @ y).T / spread
-    return slopes, targets.mean(0) - slopes @ middle
+    spread = features.std(0) + 1e-6
+    model = Ridge(alpha=PENALTY * len(features)).fit((features / spread).numpy(), targets.numpy())
+    return torch.from_numpy(model.coef_) / spread, torch.from_numpy(model.intercept_)

@@ -35,6 +35,13 @@ class Replay:
         self.spent = self.rungs = 0.0
         self.done = np.zeros(len(known.truths))
 
+    def widths(self, full: int) -> Widths:
+        """Return how many networks climb, as in a run of two processes; ``full`` arrive."""
+        rungs: dict[Rung, int] = {"warm": FEWER * full} if self.warm else {}
+        if self.known.recipe.epochs >= climbing.LONG:
+            rungs["part"] = full
+        return Widths(rungs=rungs, full=full, finalists=1, at_once=AT_ONCE)
+
     def climb(self, rung: Rung, numbers: Sequence[int]) -> list[float]:
         """Return the score after some steps, or the accuracy after a third of the training."""
         if rung == "warm":
@@ -60,14 +67,6 @@ class Replay:
         for number, share in shares.items():
             self.spent += max(0.0, share - self.done[number]) * self.known.seconds[number]
             self.done[number] = max(share, self.done[number])
-
-
-def widths(known: Known, full: int, *, warm: bool) -> Widths:
-    """Return how many networks of a table climb, as in a run of two processes."""
-    rungs: dict[Rung, int] = {"warm": FEWER * full} if warm else {}
-    if known.recipe.epochs >= climbing.LONG:
-        rungs["part"] = full
-    return Widths(rungs=rungs, full=full, finalists=1, at_once=AT_ONCE)
 
 
 def warms(known: Known) -> bool:

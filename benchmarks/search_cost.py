@@ -34,7 +34,7 @@ import torch
 from common import Row, write
 from known import Floats, Known
 from ranking import PICKS
-from replay import Replay, widths
+from replay import Replay
 from searches import LEARNERS, Search, by_sampler, by_score, race, random_search
 from ways import WARM, Settings, Way, entries, fitted, free_each, hypernet_of, warmed, zero_cost
 
@@ -207,7 +207,7 @@ def climbed(
     source = Replay(known, warm, fit)
     steps: list[tuple[float, int | None]] = []
     by_then: dict[int | None, float] = {}
-    for standing in climb(those, widths(known, FULL, warm=warm is not None), source, seed=seed):
+    for standing in climb(those, source.widths(FULL), source, seed=seed):
         last = standing
         for number in np.flatnonzero(source.done >= 1).tolist():
             if number not in by_then:

@@ -43,7 +43,7 @@ def main() -> None:
     for name in given.names or variants.names():
         rows += rows_of(known, name, fitted(known, given.hypernet, settings, name), plain)
         print(*(f"{row.what}: {row.value:.3f}; {row.note}" for row in rows[-3:]), sep="\n")
-    fits = f"{given.fits} {'fit' if given.fits == 1 else 'fits'}".replace(" ", "-")
+    fits = f"{given.fits}-{'fit' if given.fits == 1 else 'fits'}"
     write(Path(__file__), rows, suffix=f"{given.table}-{given.hypernet}-{fits}")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import variants
 from known import Floats, Known
 from numpy.typing import NDArray
-from replay import Replay, warms, widths
+from replay import Replay, warms
 from scipy.stats import rankdata
 from searches import LEARNERS, by_sampler, judged, scored
 from sklearn.linear_model import RidgeCV
@@ -27,7 +27,7 @@ from hypernas.candidate import Candidate
 from hypernas.choices import Architecture
 from hypernas.config import Pruner
 from hypernas.files import read_json, write_json
-from hypernas.ladder import Entry, Rung, believe, climb
+from hypernas.ladder import Entry, Rung, believe, climb, features_of
 from hypernas.proxies import PROXIES, SIZES, Proxies
 from hypernas.randomness import rng
 from hypernas.survey import Survey
@@ -277,7 +277,7 @@ def calibrated(known: Known, score: Way, settings: Settings, warm: Way | None = 
         by_rung = [score.values[fit], *([warm.values[fit]] if warm else [])]
         signals = dict(enumerate(np.column_stack(by_rung).tolist()))
         accuracies = {n: [float(known.by_epoch[n, -1])] for n in trained}
-        those = entries(known, score, settings, fit, 0)
+        those = features_of(entries(known, score, settings, fit, 0))
         rungs: list[Rung] = ["warm"] if warm else []
         believed = believe(those, signals, accuracies, rungs, seed=seed)
         rows.append(believed.means)
@@ -341,8 +341,7 @@ def ladder(known: Known, score: Way, settings: Settings, warm: Way | None = None
     for fit, seed in enumerate(settings.seeds):
         source = Replay(known, warm, fit)
         those = entries(known, score, settings, fit, CALIBRATION // 2)
-        climbers = widths(known, CALIBRATION // 2, warm=warm is not None)
-        *_, last = climb(those, climbers, source, seed=seed)
+        *_, last = climb(those, source.widths(CALIBRATION // 2), source, seed=seed)
         rows.append(last.expected)
         wide.append(last.deviations)
         used.append(source.done >= 1)

@@ -20,7 +20,7 @@ from hypernas.console import Voice, chance, share, short
 from hypernas.errors import ConfigError
 from hypernas.files import read_json
 from hypernas.jobs import ZeroCost, done
-from hypernas.ladder import REGRET, Entry, Rung, believe
+from hypernas.ladder import REGRET, Entry, Rung, believe, features_of
 from hypernas.largest import larger
 from hypernas.proxies import SIZES, Timed, common
 from hypernas.resampling import different
@@ -119,7 +119,7 @@ def calibrated(
         number: [one.score, *_as_far_as(measured[number], rungs)]
         for number, one in enumerate(entries)
     }
-    posterior = believe(entries, signals, accuracies, rungs, seed=place.config.seed)
+    posterior = believe(features_of(entries), signals, accuracies, rungs, seed=place.config.seed)
     means, deviations = posterior.means, posterior.deviations
     near = posterior.near_best(REGRET, among)
     found = [

@@ -190,22 +190,20 @@ def by_promise(several: Sequence[Scored]) -> list[Scored]:
     """Return scored candidates, first those that score and size promise most."""
     if not several:
         return []
-    sizes = [(one.params, one.macs) for one in several]
-    features = described([{}] * len(several), sizes, {})  # nothing is supposed of choices
-    promise = promised([one.score for one in several], features)
+    promise = promised([one.score for one in several], _sizes(several), {})
     order = sorted(range(len(several)), key=lambda number: -promise[number])
     return [several[number] for number in order]
 
 
 def first_of(entries: Sequence[Entry]) -> int:
     """Return the candidate that promises most before anything is trained."""
-    promise = promised([one.score for one in entries], _features(entries))
+    promise = promised([one.score for one in entries], _sizes(entries), _proxies(entries))
     candidates = [number for number, one in enumerate(entries) if one.candidate]
     return max(candidates, key=lambda number: promise[number])
 
 
 def believe(
-    entries: Sequence[Entry],
+    features: Features,
     signals: Mapping[int, Sequence[float]],
     accuracies: Mapping[int, Sequence[float]],
     rungs: Sequence[Rung] = (),
@@ -215,27 +213,35 @@ def believe(
     """Return what is believed of entries, from what was measured of them.
 
     Args:
-        entries: N.
+        features: of all N entries (:func:`features_of`).
         signals: of each on the rungs below the top, as far as it climbed; the score is the first.
         accuracies: of those that were trained to the end, one a seed.
         rungs: between the score and the full training.
         seed: of the posterior's draws.
     """
-    after: dict[str, Prior] = {"warm": AFTER_WARM}
-    priors = [
-        AGAIN if rung == "rescore" else after.get(below, Prior())
-        for below, rung in pairwise(["score", *rungs, "top"])
-    ]
-    climbers = [Climber(signals[n], accuracies.get(n, ())) for n in range(len(entries))]
-    return Posterior(climbers, priors, _features(entries), seed=seed)
+    priors = [_prior(below, rung) for below, rung in pairwise(["score", *rungs, "top"])]
+    climbers = [Climber(signals[n], accuracies.get(n, ())) for n in range(len(signals))]
+    return Posterior(climbers, priors, features, seed=seed)
 
 
-def _features(entries: Sequence[Entry]) -> Features:
-    return described(
-        [one.choices for one in entries],
-        [(one.params, one.macs) for one in entries],
-        {name: [one.proxies[name] for one in entries] for name in entries[0].proxies},
-    )
+def _prior(below: str, rung: str) -> Prior:
+    """Return what a rung's signal is supposed to say of the next one's."""
+    if rung == "rescore":
+        return AGAIN
+    return AFTER_WARM if below == "warm" else Prior()
+
+
+def features_of(entries: Sequence[Entry]) -> Features:
+    """Return what is known of entries before any signal."""
+    return described([one.choices for one in entries], _sizes(entries), _proxies(entries))
+
+
+def _sizes(several: Sequence[Entry] | Sequence[Scored]) -> list[tuple[int, int]]:
+    return [(one.params, one.macs) for one in several]
+
+
+def _proxies(entries: Sequence[Entry]) -> dict[str, list[float]]:
+    return {name: [one.proxies[name] for one in entries] for name in entries[0].proxies}
 
 
 class _Ladder:
@@ -243,6 +249,7 @@ class _Ladder:
 
     def __init__(self, entries: Sequence[Entry], widths: Widths, source: Source, seed: int) -> None:
         self.entries, self.widths, self.source, self.seed = entries, widths, source, seed
+        self.features = features_of(entries)
         self.candidates = [number for number, one in enumerate(entries) if one.candidate]
         self.signals = {number: [one.score] for number, one in enumerate(entries)}
         self.accuracies: dict[int, Sequence[float]] = {}
@@ -318,5 +325,5 @@ class _Ladder:
         """Return what is believed of all entries by now."""
         if self.known is None:
             signals, rungs = self.signals, list(self.widths.rungs)
-            self.known = believe(self.entries, signals, self.accuracies, rungs, seed=self.seed)
+            self.known = believe(self.features, signals, self.accuracies, rungs, seed=self.seed)
         return self.known

@@ -276,14 +276,22 @@ class Posterior:
         return (several.max(1)[:, None] - self.draws < limit).mean(0)
 
 
-def promised(scores: Sequence[float], features: Features) -> Floats:
+def promised(
+    scores: Sequence[float],
+    sizes: Sequence[tuple[int, int]],
+    proxies: Mapping[str, Sequence[float]],
+) -> Floats:
     """Return what is expected of candidates before anything is trained, (N,), in deviations.
+
+    Of choices nothing is supposed, so they are not looked at.
 
     Args:
         scores: (N,).
-        features: of the candidates.
+        sizes: params and MACs of each.
+        proxies: zero-cost scores by name, each (N,).
     """
-    return Prior().slope * _standard(_tamed(np.array(scores))) + features.values @ features.slopes
+    costs = _costs(sizes, proxies)
+    return Prior().slope * _standard(_tamed(np.array(scores))) + costs.values @ costs.slopes
 
 
 def described(
@@ -304,15 +312,21 @@ def described(
         sizes: params and MACs of each.
         proxies: zero-cost scores (:mod:`hypernas.proxies`) by name, each (N,).
     """
+    costs, chosen = _costs(sizes, proxies), _rotated(_chosen(architectures))
+    return Features(
+        np.column_stack([costs.values, chosen]),
+        np.concatenate([costs.slopes, np.zeros(chosen.shape[1])]),
+    )
+
+
+def _costs(sizes: Sequence[tuple[int, int]], proxies: Mapping[str, Sequence[float]]) -> Features:
+    """Return what is known by sizes and zero-cost scores."""
     logarithms = np.log(np.maximum(np.array(sizes, dtype=float), 1))
     values = [_tamed(np.array(each)) for each in proxies.values()]
-    costs = np.column_stack([logarithms, *values])
-    supposed = [True, True, *(name in SUPPOSED for name in proxies)]
-    slopes = np.array(supposed) * SUPPOSED_SLOPE / OTHER_DEVIATION
-    chosen = _rotated(_chosen(architectures))
+    supposed = np.array([True, True, *(name in SUPPOSED for name in proxies)])
     return Features(
-        np.column_stack([OTHER_DEVIATION * _standard(costs), chosen]),
-        np.concatenate([slopes, np.zeros(chosen.shape[1])]),
+        OTHER_DEVIATION * _standard(np.column_stack([logarithms, *values])),
+        supposed * SUPPOSED_SLOPE / OTHER_DEVIATION,
     )
 
 
