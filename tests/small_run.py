@@ -20,6 +20,7 @@ RUN = Config(
     steps=40,
     trials=40,
     finalists=2,
+    sample=0,
     seeds=2,
     epochs=1,
     best_epochs=1,

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from ladder_worlds import World
 
 from hypernas import budget
-from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock, others
+from hypernas.budget import MARGIN, SHARES, USUAL, Costs, clock
 from hypernas.climbing import warms, widths
 from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
 from hypernas.ladder import Rung, climb
+from hypernas.trust import LEAST as LEAST_SAMPLE
 from hypernas.workplace import Workplace
 
 TYPICAL = Costs(step=0.05, score=0.02, epoch=2.0, biggest_epoch=3.0, overhead=25.0)
@@ -40,6 +41,7 @@ given_counts = st.fixed_dictionaries(
         "steps": st.integers(0, 3000),
         "trials": st.integers(1, 3000),
         "finalists": st.integers(1, 12),
+        "sample": st.integers(0, 12),
         "seeds": st.integers(1, 5),
         "epochs": st.integers(1, 30),
         "best_epochs": st.integers(0, 60),
@@ -93,12 +95,15 @@ def test_counts_of_the_configuration_stand() -> None:
     assert Config(data="digits", fit_epochs=2.5).given(batches_per_epoch=10) == {"steps": 25}
 
 
-def test_a_run_of_several_finalists_has_a_sample_that_says_something() -> None:
-    assert plan(config(60), TYPICAL).sample == 8
-    assert plan(config(60, finalists=3), TYPICAL).sample == 8
-    assert plan(config(60, finalists=2), TYPICAL).sample == 0
-    assert others(finalists=3, processes=4) == {"sample": 8, "at_once": 4}
-    assert others(finalists=1, processes=16) == {"sample": 0, "at_once": 2}
+def test_every_run_has_a_sample_that_says_something() -> None:
+    for minutes in (4, 6, 10, 60):
+        assert plan(config(minutes), TYPICAL).sample == LEAST_SAMPLE
+    assert plan(config(60, finalists=1), TYPICAL).sample == LEAST_SAMPLE
+
+
+def test_a_smaller_sample_leaves_more_finalists_or_epochs() -> None:
+    assert plan(config(6, sample=0), TYPICAL).finalists > plan(config(6), TYPICAL).finalists
+    assert plan(config(3, sample=0), TYPICAL).epochs > plan(config(3), TYPICAL).epochs
 
 
 def test_a_ladder_leaves_fewer_epochs() -> None:
@@ -143,8 +148,8 @@ def test_as_many_climb_each_rung_as_are_planned_for(
     unit = replace(TYPICAL, again=1.0 if images > 1000 else 0.0, warm=1000.0, epoch=10_000.0)
     assert (again > 0) == (images > 1000)
     expected = again + 1000 * len(world.climbed["warm"])
-    assert budget._before(5, 10, entered, unit, epochs=30) == expected
-    assert budget._before(5, 10, entered, unit, epochs=1) == again
+    assert budget._before(5, 8, 10, entered, unit, epochs=30) == expected
+    assert budget._before(5, 8, 10, entered, unit, epochs=1) == again
 
 
 @given(st.integers(1, 500), st.floats(1e-3, 100.0))

@@ -19,8 +19,8 @@ from small_run import programs
 from hypernas import cli
 
 TINY = (
-    "--set width=4 cells=1 nodes=2 --steps 8 --trials 6 --finalists 1 --seeds 1 --epochs 1 "
-    "--best-epochs 1 --survey 40 --batch 16 --workers 1 --quiet"
+    "--set width=4 cells=1 nodes=2 --steps 8 --trials 6 --finalists 1 --sample 0 --seeds 1 "
+    "--epochs 1 --best-epochs 1 --survey 40 --batch 16 --workers 1 --quiet"
 ).split()
 
 

@@ -22,6 +22,7 @@ COUNTS: dict[str, Any] = {
     "steps": 6,
     "trials": 12,
     "finalists": 1,
+    "sample": 0,
     "seeds": 1,
     "epochs": 1,
     "best_epochs": 1,

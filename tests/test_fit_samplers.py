@@ -288,7 +288,7 @@ def test_where_nothing_is_fitted_it_is_refused(name: str) -> None:
 
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shape = "--set width=4 cells=1 nodes=2 --survey 40 --examples 200 --batch 16"
-    counts = "--steps 40 --trials 4 --finalists 1 --seeds 1 --epochs 1 --best-epochs 1"
+    counts = "--steps 40 --trials 4 --finalists 1 --sample 0 --seeds 1 --epochs 1 --best-epochs 1"
     asked = "--draw operations --fit-sampler tpe"
     out = ["--out", str(tmp_path / "run")]
     cli.main(["init", "digits", *shape.split(), *counts.split(), *asked.split(), *out])

@@ -207,7 +207,7 @@ def test_ease_is_no_option_of_the_fit(tmp_path: Path) -> None:
 
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shape = "--set width=4 cells=1 nodes=3 --fit-set nodes=2 --survey 40 --examples 200"
-    counts = "--steps 2 --trials 4 --finalists 1 --seeds 1 --epochs 1 --best-epochs 1"
+    counts = "--steps 2 --trials 4 --finalists 1 --sample 0 --seeds 1 --epochs 1 --best-epochs 1"
     cli.main(["init", "digits", *shape.split(), *counts.split(), "--out", str(tmp_path / "run")])
     said = capsys.readouterr().err
     assert "fit on nodes=2: " in said

@@ -32,7 +32,7 @@ def sized(choose, data, *, preset: str | None = None):
 
 sized.presets = ("tiny", "small", "large")
 """
-COUNTS = {"trials": 16, "finalists": 1, "seeds": 1, "epochs": 1, "best_epochs": 1}
+COUNTS = {"trials": 16, "finalists": 1, "sample": 0, "seeds": 1, "epochs": 1, "best_epochs": 1}
 
 
 @pytest.fixture

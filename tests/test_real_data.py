@@ -45,6 +45,7 @@ def test_fashion_mnist(tmp_path: Path) -> None:
         steps=300,
         trials=64,
         finalists=2,
+        sample=0,
         seeds=1,
         epochs=3,
         best_epochs=2,

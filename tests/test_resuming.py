@@ -17,8 +17,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 COMMAND = (
-    "run digits --set width=4 cells=1 nodes=2 --steps 60 --finalists 2 --seeds 1 --epochs 3 "
-    "--best-epochs 2 --batch 32 --survey 50 --workers 2 --quiet --sampler smash "
+    "run digits --set width=4 cells=1 nodes=2 --steps 60 --finalists 2 --sample 0 --seeds 1 "
+    "--epochs 3 --best-epochs 2 --batch 32 --survey 50 --workers 2 --quiet --sampler smash "
     "--sampler-set random=36 perturb=18 markov=12 temperature=0.1"
 ).split()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from small_run import RUN
 
 from hypernas import finalists
 from hypernas.best import stages
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import Architecture, identity
+from hypernas.config import Config
 from hypernas.errors import ConfigError
 from hypernas.files import read_json, write_json
 from hypernas.finalists import Picks, promoted, sampled
@@ -20,7 +23,19 @@ from hypernas.results import Training
 from hypernas.runs import Run
 
 
-def test_a_run_of_two_finalists_says_that_its_sample_is_too_small(finished_run: Run) -> None:
+def test_a_run_ends_with_how_far_its_scores_may_be_believed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"steps": 5, "trials": 8, "finalists": 1, "seeds": 1, "examples": 200, "survey": 60}
+    usual = Config(data="digits").sample
+    run = Run.start(tmp_path / "run", msgspec.structs.replace(RUN, sample=usual, **counts))
+    run.everything()
+    assert run.result.trust is not None
+    assert run.result.trust.networks == len(run.result.random) == 8
+    assert "trust: the score ranks 8 random networks" in capsys.readouterr().err
+
+
+def test_a_run_without_a_sample_says_that_it_is_too_small(finished_run: Run) -> None:
     assert len(finished_run.result.random) < 4
     assert finished_run.result.trust is None
     assert "Too few random networks" in (finished_run.folder / "report.html").read_text()

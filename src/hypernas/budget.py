@@ -33,8 +33,6 @@ AT_ONCE = 2
 """candidates that arrive on the ladder's top together, at least"""
 GENEROUS_EPOCHS, MOST_CLIMBERS = 30, 40
 """epochs above which more candidates climb rather than longer, and how many at most"""
-SAMPLE, SEVERAL = 8, 3
-"""random networks of a run that has SEVERAL finalists: the fewest that tell how scores rank"""
 MOST_EPOCHS = 200
 MOST_TRIALS = 5000
 MOST_STEPS = 200_000
@@ -87,14 +85,14 @@ def plan(config: Config, given: dict[str, int], costs: Costs, *, spent: float = 
     """
     total = config.minutes * 60 - spent - costs.overhead
     shares = BY_TRAINING if config.score_by == "training" else SHARES
-    least = _least_seconds(given, costs, config.processes, shares)
+    least = _least_seconds(given, config.sample, costs, config.processes, shares)
     if total < least:
         minutes = math.ceil((least + spent + costs.overhead) / 6 + 1e-6) / 10  # one that works
         raise ConfigError(
             f"--minutes {config.minutes:g} is too little: at least {minutes:.1f} minutes are "
             "needed here; give more, or a smaller space (--set), or fewer --examples"
         )
-    return _divided(given, costs, total, config.processes, shares)
+    return _divided(given, config.sample, costs, total, config.processes, shares)
 
 
 DECIDES = {"fit": "steps", "search": "trials", "train": "epochs", "longer": "best_epochs"}
@@ -103,19 +101,20 @@ DECIDES = {"fit": "steps", "search": "trials", "train": "epochs", "longer": "bes
 
 def _divided(
     given: dict[str, int],
+    sample: int,
     costs: Costs,
     total: float,
     processes: int,
     shares: Mapping[str, float],
 ) -> Plan:
     """Divide ``total`` seconds among the parts."""
-    fixed = _seconds(given, costs, processes)
+    fixed = _seconds(given, sample, costs, processes)
     fixed = {part: seconds for part, seconds in fixed.items() if DECIDES[part] in given}
     free = {part: share for part, share in shares.items() if part not in fixed}
     left = total - sum(fixed.values())
     share = fixed | {part: left * value / sum(free.values()) for part, value in free.items()}
     work = {part: seconds / MARGIN for part, seconds in share.items()}
-    finalists, seeds, epochs, most = _trainings(given, costs, work["train"] * processes)
+    finalists, seeds, epochs, most = _trainings(given, sample, costs, work["train"] * processes)
     longer = work["longer"] / costs.biggest_epoch
     counts = {
         "steps": _between(work["fit"] / (costs.step or 1), LEAST.steps, MOST_STEPS),
@@ -132,7 +131,7 @@ def _divided(
     ]
     return Plan(
         **counts,
-        sample=sample(finalists),
+        sample=sample,
         climbers=most,
         at_once=at_once(most, processes),
         threads=costs.threads,
@@ -141,13 +140,16 @@ def _divided(
     )
 
 
-def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int, int, int, int]:
+def _trainings(
+    given: dict[str, int], sample: int, costs: Costs, seconds: float
+) -> tuple[int, int, int, int]:
     """Return finalists, seeds, epochs and climbers that take ``seconds`` of one process."""
 
     def epochs_of(most: int) -> int:
         def within(epochs: int) -> int:
-            before = _before(finalists, most, given.get("trials", MOST_TRIALS), costs, epochs)
-            return _whole((seconds - before) / _epoch_of_all(finalists, seeds, most, costs))
+            trials = given.get("trials", MOST_TRIALS)
+            before = _before(finalists, sample, most, trials, costs, epochs)
+            return _whole((seconds - before) / _epoch_of_all(finalists, seeds, sample, most, costs))
 
         least = _long_enough(costs)
         return max(within(least), min(within(0), least - 1))
@@ -164,12 +166,13 @@ def _trainings(given: dict[str, int], costs: Costs, seconds: float) -> tuple[int
     return finalists, seeds, _between(epochs_of(most), LEAST.epochs, MOST_EPOCHS), most
 
 
-def _epoch_of_all(finalists: int, seeds: int, most: int, costs: Costs) -> float:
+def _epoch_of_all(finalists: int, seeds: int, sample: int, most: int, costs: Costs) -> float:
     """Seconds of one epoch of the finalists, as many random networks, and the biggest.
 
-    On the ladder ``most`` candidates are trained once, the finalists among them.
+    Of ``sample`` random networks the rest are trained once, and on the ladder ``most`` candidates,
+    the finalists among them.
     """
-    once = max(0, sample(finalists) - finalists) + max(0, most - finalists)
+    once = max(0, sample - finalists) + max(0, most - finalists)
     return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch) + once * costs.epoch
 
 
@@ -178,14 +181,16 @@ def _long_enough(costs: Costs) -> int:
     return math.ceil(OFTEN * costs.warm / costs.epoch - 1e-9)
 
 
-def _before(finalists: int, most: int, trials: int, costs: Costs, epochs: int) -> float:
+def _before(
+    finalists: int, sample: int, most: int, trials: int, costs: Costs, epochs: int
+) -> float:
     """Seconds of zero-cost scores, and of the rungs below the trainings for all that climb them.
 
     Trainings are of so many epochs.
     """
     if not most:
         return 0.0
-    others = max(finalists, sample(finalists)) + 1
+    others = max(finalists, sample) + 1
     entered = min(FEWER**3 * most, trials)
     again = min(FEWER**2 * most, _fewer(entered, most)) if costs.again else entered
     warm = min(FEWER * most, _fewer(again, most))
@@ -212,26 +217,15 @@ def at_once(most: int, processes: int) -> int:
     return max(AT_ONCE, min(processes, most))
 
 
-def sample(finalists: int) -> int:
-    """Return how many random networks there are to be, where more than the finalists; else 0."""
-    return SAMPLE if finalists >= SEVERAL else 0
-
-
-def others(finalists: int, processes: int) -> dict[str, int]:
-    """Return what else follows from the number of finalists, where all counts are given."""
-    most = CLIMBERS * finalists
-    return {"sample": sample(finalists), "at_once": at_once(most, processes)}
-
-
-def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, float]:
+def _seconds(given: dict[str, int], sample: int, costs: Costs, processes: int) -> dict[str, float]:
     """Seconds of each part by the given counts, and the least of the others; margin included."""
     count = {name: given.get(name, getattr(LEAST, name)) for name in COUNTS}
     if "epochs" in given:  # then fewer networks are the last thing to give up
         count |= {name: given.get(name, most) for name, most in USUAL.items()}
     most = _climbers(count["finalists"], costs)
-    epoch = _epoch_of_all(count["finalists"], count["seeds"], most, costs)
+    epoch = _epoch_of_all(count["finalists"], count["seeds"], sample, most, costs)
     trials = given.get("trials", MOST_TRIALS)
-    before = _before(count["finalists"], most, trials, costs, count["epochs"])
+    before = _before(count["finalists"], sample, most, trials, costs, count["epochs"])
     parts = {
         "fit": count["steps"] * costs.step,
         "search": (costs.alone + (count["trials"] - costs.alone) / processes) * costs.score,
@@ -242,10 +236,14 @@ def _seconds(given: dict[str, int], costs: Costs, processes: int) -> dict[str, f
 
 
 def _least_seconds(
-    given: dict[str, int], costs: Costs, processes: int, shares: Mapping[str, float]
+    given: dict[str, int],
+    sample: int,
+    costs: Costs,
+    processes: int,
+    shares: Mapping[str, float],
 ) -> float:
     """Seconds of the shortest run in which every part gets by with its share of the time."""
-    parts = _seconds(given, costs, processes)
+    parts = _seconds(given, sample, costs, processes)
     fixed = sum(seconds for part, seconds in parts.items() if DECIDES[part] in given)
     free = {part: share for part, share in shares.items() if DECIDES[part] not in given}
     whole = sum(free.values())

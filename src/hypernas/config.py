@@ -78,6 +78,9 @@ class Config(Struct, frozen=True):
     """best candidates to train for real, beside as many random ones and the biggest that fits; the
     ladder trains more candidates, and the best so many get all seeds; by default 5, or fewer where
     the minutes allow no more"""
+    sample: int = 8
+    """random networks to train for real, where more than the finalists; by them a run says how far
+    its scores are to be believed, by fewer than 8 it cannot"""
     seeds: int | None = None
     """trainings of each of these networks; by default 3, or fewer as for --finalists"""
     epochs: int | None = None
@@ -242,7 +245,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("trials finalists seeds epochs score_epochs survey examples", lambda n: n > 0, "more than 0"),
     ("meta_batch rate train_rate distil_temperature", lambda n: n > 0, "more than 0"),
     ("image_size text_length workers threads", lambda n: n > 0, "more than 0"),
-    ("steps best_epochs crop cutout", lambda n: n >= 0, "0 or more"),
+    ("steps best_epochs crop cutout sample", lambda n: n >= 0, "0 or more"),
     ("anneal distil", lambda n: 0 <= n <= 1, "0 to 1"),
     ("minutes", lambda n: n <= 60 * 24 * 365, "less than a year"),
     ("batch train_batch", lambda n: n >= 2, "2 or more (networks normalise by batch)"),

@@ -91,7 +91,8 @@ def prepare(place: Workplace, voice: Voice) -> None:
     _say_space(place, known, voice)
     _say_fit_space(place, voice)
     if counted:
-        others = budget.others(given["finalists"], config.processes)
+        most = budget.CLIMBERS * given["finalists"]
+        others = {"sample": config.sample, "at_once": budget.at_once(most, config.processes)}
         others |= {"threads": config.threads or 1}
         place.plan = msgspec.convert(given | others, Plan)
     else:
