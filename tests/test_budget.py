@@ -30,6 +30,7 @@ costs = st.builds(
     epoch=seconds,
     biggest_epoch=seconds,
     overhead=st.floats(0.0, 60.0),
+    least_seeds=st.integers(1, 2),
     climbs=st.booleans(),
     zero_cost=st.sampled_from([0.0, 0.3]),
     again=st.sampled_from([0.0, 0.1]),
@@ -61,8 +62,9 @@ def config(minutes: float, workers: int = 2, **counts: int) -> tuple[Config, dic
 def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
     """Return the seconds of each part, computed from the counts alone."""
     count, more = found.finalists, max(0, found.sample - found.finalists)
-    trainings = found.seeds * (2 * count * cost.epoch + cost.biggest_epoch)
-    trainings += more * cost.epoch
+    trainings = found.seeds * (count * cost.epoch + cost.biggest_epoch)
+    trainings += count * max(found.seeds, cost.least_seeds) * cost.epoch
+    trainings += more * cost.least_seeds * cost.epoch
     climbing = 0.0
     if cost.climbs:
         most, others = found.climbers, count + more + 1

@@ -50,6 +50,7 @@ class Costs:
         overhead: what is spent outside the four parts: starting processes, export, report.
         threads: with how many a step takes that long.
         alone: candidates (a count) that are scored one after the other, by one process.
+        least_seeds: trainings of a random network at least.
         climbs: whether finalists are chosen by the ladder.
         zero_cost: there, a candidate's zero-cost scores.
         again: there, a candidate's score on all validation images.
@@ -63,6 +64,7 @@ class Costs:
     overhead: float
     threads: int = 1
     alone: int = 0
+    least_seeds: int = 1
     climbs: bool = False
     zero_cost: float = 0.0
     again: float = 0.0
@@ -169,11 +171,12 @@ def _trainings(
 def _epoch_of_all(finalists: int, seeds: int, sample: int, most: int, costs: Costs) -> float:
     """Seconds of one epoch of the finalists, as many random networks, and the biggest.
 
-    Of ``sample`` random networks the rest are trained once, and on the ladder ``most`` candidates,
-    the finalists among them.
+    Of ``sample`` random networks the rest are trained no oftener than is needed, and on the ladder
+    ``most`` candidates once, the finalists among them.
     """
-    once = max(0, sample - finalists) + max(0, most - finalists)
-    return seeds * (2 * finalists * costs.epoch + costs.biggest_epoch) + once * costs.epoch
+    trainings = finalists * (seeds + max(seeds, costs.least_seeds))
+    trainings += max(0, sample - finalists) * costs.least_seeds + max(0, most - finalists)
+    return trainings * costs.epoch + seeds * costs.biggest_epoch
 
 
 def _long_enough(costs: Costs) -> int:

@@ -198,6 +198,11 @@ class Config(Struct, frozen=True):
         return self.score_by == "hypernet"
 
     @property
+    def least_seeds(self) -> int:
+        """Trainings of a random network at least: the first may be its score, and tell no more."""
+        return 2 if self.score_by == "training" else 1
+
+    @property
     def climbs(self) -> bool:
         """Whether finalists are those that climb the ladder."""
         return self.score_by != "training" and self.strategy != "top"

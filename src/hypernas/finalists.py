@@ -85,8 +85,7 @@ def pick(place: Workplace, scored: Sequence[Scored], count: int, sample: int = 0
 def baseline(place: Workplace, scored: Sequence[Scored], count: int, sample: int = 0) -> list[Pick]:
     """Pick ``count`` random networks and the biggest that fits; see :func:`pick`."""
     drawn = picked(place, "random", sampled(place, max(count, sample)), scored)
-    # the first training of a network may be its score, which is held against another one
-    least = 2 if place.config.score_by == "training" else 1
+    least = place.config.least_seeds
     whole = None if place.plan.seeds >= least else least
     found = [
         msgspec.structs.replace(one, seeds=whole if number < count else least)

@@ -265,15 +265,19 @@ def _say_fit_space(place: Workplace, voice: Voice) -> None:
         )
 
 
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
 def _say_plan(place: Workplace, voice: Voice) -> None:
     plan = place.plan
     parts = {"fit": f"{plan.steps} steps"} if plan.steps else {}
     parts |= {"search": f"{plan.trials} candidates"}
     parts["train"] = (
-        f"2 × {plan.finalists} + 1 networks × {plan.seeds} seeds × {plan.epochs} epochs"
+        f"2 × {plan.finalists} + 1 networks × {_seeds(plan.seeds)} × {plan.epochs} epochs"
     )
     if (more := plan.sample - plan.finalists) > 0:
-        parts["train"] += f", {more} more random ones × 1 seed"
+        parts["train"] += f", {more} more random ones × {_seeds(place.config.least_seeds)}"
     if place.config.climbs:
         parts["train"] += f"; finalists: the best of at most {budget.climbers(plan)} candidates"
     parts["longer"] = f"{plan.best_epochs} more epochs of the winner"
