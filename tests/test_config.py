@@ -122,3 +122,8 @@ def test_a_ladder_is_no_use_where_all_are_trained() -> None:
     with pytest.raises(ConfigError, match="--score-by training trains all"):
         check(all_trained)
     assert not msgspec.structs.replace(all_trained, strategy=None).climbs
+
+
+def test_a_random_network_whose_first_training_is_its_score_gets_another() -> None:
+    assert Config(data="digits", score_by="training").least_seeds == 2
+    assert Config(data="digits", score_by="naswot").least_seeds == 1
