@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import assume, given
@@ -30,8 +30,6 @@ costs = st.builds(
     epoch=seconds,
     biggest_epoch=seconds,
     overhead=st.floats(0.0, 60.0),
-    least_seeds=st.integers(1, 2),
-    climbs=st.booleans(),
     zero_cost=st.sampled_from([0.0, 0.3]),
     again=st.sampled_from([0.0, 0.1]),
     warm=st.sampled_from([0.0, 0.5, 20.0]),
@@ -48,25 +46,33 @@ given_counts = st.fixed_dictionaries(
         "best_epochs": st.integers(0, 60),
     },
 )
+ways = st.sampled_from([{"strategy": "top"}, {"strategy": "ladder"}, {"score_by": "training"}])
+"""finalists by score, those of the ladder, and by trainings, after which random ones need two"""
 
 
 def plan(settings: tuple[Config, dict[str, int]], cost: Costs, *, spent: float = 0.0) -> Plan:
     return budget.plan(*settings, cost, spent=spent)
 
 
-def config(minutes: float, workers: int = 2, **counts: int) -> tuple[Config, dict[str, int]]:
-    made = Config(data="digits", minutes=minutes, workers=workers, **counts)
+def config(minutes: float, workers: int = 2, **options: Any) -> tuple[Config, dict[str, int]]:
+    options = {"strategy": "top"} | options
+    made = Config(data="digits", minutes=minutes, workers=workers, **options)
     return made, made.given(batches_per_epoch=10)
 
 
-def parts(found: Plan, cost: Costs, workers: int) -> dict[str, float]:
+def ladder(minutes: float, workers: int = 2, **counts: int) -> tuple[Config, dict[str, int]]:
+    return config(minutes, workers, strategy="ladder", **counts)
+
+
+def parts(found: Plan, cost: Costs, asked: Config) -> dict[str, float]:
     """Return the seconds of each part, computed from the counts alone."""
+    workers = asked.processes
+    least = 2 if asked.score_by == "training" else 1
     count, more = found.finalists, max(0, found.sample - found.finalists)
     trainings = found.seeds * (count * cost.epoch + cost.biggest_epoch)
-    trainings += count * max(found.seeds, cost.least_seeds) * cost.epoch
-    trainings += more * cost.least_seeds * cost.epoch
+    trainings += (count * max(found.seeds, least) + more * least) * cost.epoch
     climbing = 0.0
-    if cost.climbs:
+    if asked.strategy == "ladder":
         most, others = found.climbers, count + more + 1
         trainings += (most - count) * cost.epoch
         entered = min(27 * most, found.trials)
@@ -109,20 +115,19 @@ def test_a_smaller_sample_leaves_more_finalists_or_epochs() -> None:
 
 
 def test_a_ladder_leaves_fewer_epochs() -> None:
-    ladder = replace(TYPICAL, climbs=True, warm=3.0, again=0.2)
-    found = plan(config(20), ladder)
+    found = plan(ladder(20), replace(TYPICAL, warm=3.0, again=0.2))
     assert found.epochs < plan(config(20), TYPICAL).epochs
     assert (found.finalists, found.climbers) == (5, 10)
 
 
 def test_on_the_ladder_time_goes_into_candidates_before_epochs() -> None:
-    ladder = replace(TYPICAL, climbs=True, warm=3.0)
-    some, more = (plan(config(minutes), ladder) for minutes in (75, 110))
+    costs = replace(TYPICAL, warm=3.0)
+    some, more = (plan(ladder(minutes), costs) for minutes in (75, 110))
     assert 10 < some.climbers < more.climbers <= 40
     assert some.epochs == 30
-    assert plan(config(240, epochs=8), ladder).climbers == 10  # a count that is given stands
+    assert plan(ladder(240, epochs=8), costs).climbers == 10  # a count that is given stands
     assert plan(config(240), TYPICAL).climbers == 0
-    assert plan(config(240, workers=16), ladder).at_once == 16
+    assert plan(ladder(240, workers=16), costs).at_once == 16
 
 
 @pytest.mark.parametrize("entered", [270, 100, 40, 12])
@@ -149,9 +154,9 @@ def test_as_many_climb_each_rung_as_are_planned_for(
     again = len(world.climbed.get("rescore", []))
     unit = replace(TYPICAL, again=1.0 if images > 1000 else 0.0, warm=1000.0, epoch=10_000.0)
     assert (again > 0) == (images > 1000)
-    expected = again + 1000 * len(world.climbed["warm"])
-    assert budget._before(5, 8, 10, entered, unit, epochs=30) == expected
-    assert budget._before(5, 8, 10, entered, unit, epochs=1) == again
+    work = budget._Work(*ladder(60, trials=entered), unit)
+    assert work.before(5, 10, epochs=30) == again + 1000 * len(world.climbed["warm"])
+    assert work.before(5, 10, epochs=1) == again
 
 
 @given(st.integers(1, 500), st.floats(1e-3, 100.0))
@@ -165,19 +170,19 @@ def test_a_plan_and_a_run_agree_on_what_is_too_short(batches: int, epoch: float)
 
 def test_trainings_that_are_too_short_have_no_rung_of_some_steps() -> None:
     """One of 6 seconds is for trainings of 60 epochs of 2 seconds; else its time is theirs."""
-    ladder = replace(TYPICAL, climbs=True, warm=6.0)
-    short = plan(config(60), ladder)
+    short = plan(ladder(60), replace(TYPICAL, warm=6.0))
     assert 5 <= short.epochs < 60
-    assert short == plan(config(60), replace(ladder, warm=100.0))
-    assert plan(config(60), replace(ladder, warm=0.0)).epochs == short.epochs
-    assert plan(config(60), replace(ladder, warm=1.0)).epochs < short.epochs
+    assert short == plan(ladder(60), replace(TYPICAL, warm=100.0))
+    assert plan(ladder(60), replace(TYPICAL, warm=0.0)).epochs == short.epochs
+    assert plan(ladder(60), replace(TYPICAL, warm=1.0)).epochs < short.epochs
 
 
 def test_shares_are_30_10_40_20() -> None:
     assert SHARES == {"fit": 0.30, "search": 0.10, "train": 0.40, "longer": 0.20}
-    found = plan(config(60), TYPICAL)
+    settings = config(60)
+    found = plan(settings, TYPICAL)
     work = 3600 - TYPICAL.overhead
-    took = parts(found, TYPICAL, 2)
+    took = parts(found, TYPICAL, settings[0])
     assert found.seconds == pytest.approx({part: share * work for part, share in SHARES.items()})
     assert (found.finalists, found.seeds, found.forced) == (5, 3, "")
     assert took["fit"] == pytest.approx(0.3 * work / MARGIN, rel=0.01)
@@ -185,7 +190,7 @@ def test_shares_are_30_10_40_20() -> None:
     assert took["train"] == pytest.approx(0.4 * work / MARGIN, rel=0.1)
     assert found.best_epochs == 200  # nor this
     half = plan(config(30), TYPICAL)
-    assert parts(half, TYPICAL, 2)["longer"] == pytest.approx(
+    assert parts(half, TYPICAL, settings[0])["longer"] == pytest.approx(
         0.2 * (1800 - TYPICAL.overhead) / MARGIN, rel=0.02
     )
 
@@ -195,31 +200,39 @@ def test_time_that_is_gone_is_not_planned_again() -> None:
     assert late == early
 
 
-@given(costs, st.floats(0.1, 600.0), given_counts, st.integers(1, 8), st.floats(0.0, 100.0))
+@given(costs, st.floats(0.1, 600.0), given_counts, ways, st.integers(1, 8), st.floats(0.0, 100.0))
 def test_plan_takes_no_longer_than_the_minutes(
-    cost: Costs, minutes: float, counts: dict[str, int], workers: int, spent: float
+    cost: Costs,
+    minutes: float,
+    counts: dict[str, int],
+    way: dict[str, str],
+    workers: int,
+    spent: float,
 ) -> None:
+    settings = config(minutes, workers=workers, **counts, **way)
     try:
-        found = plan(config(minutes, workers=workers, **counts), cost, spent=spent)
+        found = plan(settings, cost, spent=spent)
     except ConfigError:
         assume(False)
-    took = parts(found, cost, workers)
+    took = parts(found, cost, settings[0])
     total = sum(took.values()) + cost.overhead + spent
     assert total <= minutes * 60 * (1 + 1e-6)
     for part, share in found.seconds.items():
         assert took[part] * MARGIN <= share * (1 + 1e-6)
     for name in COUNTS:
-        assert getattr(found, name) >= min(getattr(LEAST, name), counts.get(name, 10**9))
+        assert getattr(found, name) >= min(getattr(LEAST, name), settings[1].get(name, 10**9))
 
 
-@given(costs, st.floats(0.1, 600.0), given_counts, st.integers(1, 8))
+@given(costs, st.floats(0.1, 600.0), given_counts, ways, st.integers(1, 8))
 def test_given_counts_stand(
-    cost: Costs, minutes: float, counts: dict[str, int], workers: int
+    cost: Costs, minutes: float, counts: dict[str, int], way: dict[str, str], workers: int
 ) -> None:
+    settings = config(minutes, workers=workers, **counts, **way)
     try:
-        found = plan(config(minutes, workers=workers, **counts), cost)
+        found = plan(settings, cost)
     except ConfigError:
         assume(False)
+    counts |= settings[1]  # without a hypernetwork there are no steps
     assert {name: getattr(found, name) for name in counts} == counts
     if "epochs" in counts:  # then nothing else of the training is given up in silence or aloud
         assert found.finalists == counts.get("finalists", USUAL["finalists"])
@@ -227,22 +240,25 @@ def test_given_counts_stand(
         assert found.forced == ""
 
 
-@given(costs, given_counts, st.integers(1, 8), st.floats(0.0, 100.0))
+@given(costs, given_counts, ways, st.integers(1, 8), st.floats(0.0, 100.0))
 def test_too_few_minutes_name_the_least_that_works(
-    cost: Costs, counts: dict[str, int], workers: int, spent: float
+    cost: Costs, counts: dict[str, int], way: dict[str, str], workers: int, spent: float
 ) -> None:
+    def planned(minutes: float) -> Plan:
+        return plan(config(minutes, workers=workers, **counts, **way), cost, spent=spent)
+
     with pytest.raises(ConfigError) as refused:
-        plan(config(1e-4, workers=workers, **counts), cost, spent=spent)
+        planned(1e-4)
     said = re.search(r"at least ([0-9.]+) minutes", str(refused.value))
     assert said is not None
     least = float(said[1])
-    found = plan(config(least, workers=workers, **counts), cost, spent=spent)
+    found = planned(least)
     for name, count in counts.items():
-        assert getattr(found, name) == count
+        assert getattr(found, name) == (0 if name == "steps" and "score_by" in way else count)
     below = least - 0.2  # it is said to a tenth of a minute, not more than is needed
     if below > 0:
         with pytest.raises(ConfigError, match="too little"):
-            plan(config(below, workers=workers, **counts), cost, spent=spent)
+            planned(below)
 
 
 def test_fewer_networks_are_said() -> None:

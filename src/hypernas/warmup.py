@@ -55,8 +55,6 @@ def costs(place: Workplace) -> Costs:
         epoch=epoch,
         biggest_epoch=seconds[-1],
         overhead=OVERHEAD,
-        least_seeds=config.least_seeds,
-        climbs=config.climbs,
         zero_cost=_zero_cost(place) if config.climbs else 0.0,
         again=score * more if generated and more > 1 else 0.0,
         warm=epoch * WARM_STEPS / place.train_batches.batches_per_epoch if generated else 0.0,
