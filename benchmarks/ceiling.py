@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from known import Floats, Known, luck
 
-from hypernas.ranking import Estimate, Pairs, pairs_of, tau_of
+from hypernas.ranking import pairs_of, tau_of
+from hypernas.results import Estimate, Pairs
 
 DRAWS = 200
 LIKE = 30

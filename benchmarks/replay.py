@@ -13,7 +13,7 @@ from hypernas.budget import AT_ONCE, FEWER
 from hypernas.ladder import Rung, Widths
 
 if TYPE_CHECKING:
-    from ways import Way
+    from way import Way
 
 
 class Replay:
@@ -26,13 +26,13 @@ class Replay:
 
     Attributes:
         spent: CPU seconds of trainings so far.
-        rungs: CPU seconds of the rung of some steps so far.
+        rung_seconds: CPU seconds of the rung of some steps so far.
         done: share of its training that each network has had, (N,), second seeds counted.
     """
 
     def __init__(self, known: Known, warm: Way | None = None, fit: int = 0) -> None:
         self.known, self.warm, self.fit = known, warm, fit
-        self.spent = self.rungs = 0.0
+        self.spent = self.rung_seconds = 0.0
         self.done = np.zeros(len(known.truths))
 
     def widths(self, full: int) -> Widths:
@@ -46,7 +46,7 @@ class Replay:
         """Return the score after some steps, or the accuracy after a third of the training."""
         if rung == "warm":
             assert self.warm is not None
-            self.rungs += self.warm.each * len(numbers)
+            self.rung_seconds += self.warm.each * len(numbers)
             return self.warm.values[self.fit, list(numbers)].tolist()
         assert rung == "part", rung
         epochs = self.known.recipe.epochs

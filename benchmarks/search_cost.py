@@ -36,17 +36,20 @@ from known import Floats, Known
 from ranking import PICKS
 from replay import Replay
 from searches import LEARNERS, Search, by_sampler, by_score, race, random_search
-from ways import WARM, Settings, Way, entries, fitted, free_each, hypernet_of, warmed, zero_cost
+from way import Settings, Way
+from ways import WARM, besides, entries, fitted, free_each, hypernet_of, warmed, zero_cost
 
+from hypernas.budget import USUAL
+from hypernas.config import Config
 from hypernas.ladder import climb
 from hypernas.ranking import RESAMPLES
 
 TOP = 0.05
 """share of the networks that are sought"""
-UNCHOSEN = 5
-"""random networks that a run trains for its verdict, and from which its ladder learns"""
-BESIDES = f"ladder, {UNCHOSEN} and the biggest besides"
-"""the ladder as a run has it"""
+UNCHOSEN, WHOLE = Config(data="").sample, USUAL["finalists"]
+"""random networks that a run trains for its verdict, and how many of them with all seeds"""
+BESIDES = "ladder, with all that a run trains"
+"""also these, and the biggest with all seeds; its ladder learns from them"""
 FULL = 10
 """candidates that arrive on the ladder's top at most"""
 LONG = 50
@@ -103,13 +106,13 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     free = replace(zero["naswot"], each=0.0)  # it is among the zero-cost scores
     climb_by = {
         "ladder": partial(climbed, known, score, settings, warm=warm),
-        BESIDES: partial(climbed, known, score, settings, warm=warm, unchosen=UNCHOSEN),
+        BESIDES: partial(climbed, known, score, settings, warm=warm, unchosen=(UNCHOSEN, WHOLE)),
         "ladder by naswot": partial(climbed, known, free, settings, ranked_by="naswot"),
     }
     if warm:
         climb_by[f"ladder without {WARM}"] = partial(climbed, known, score, settings)
     ladders = {name: [one(seed) for seed in settings.seeds] for name, one in climb_by.items()}
-    within = float(np.mean([one.fixed + one.rungs + one.ended for one in ladders[BESIDES]]))
+    within = float(np.mean([one.fixed + one.rung_seconds + one.ended for one in ladders[BESIDES]]))
 
     def cost(searches: Iterable[Search], fixed: float = 0.0) -> Cost:
         runs = [replayed(known, search, within - fixed) for search in searches]
@@ -117,7 +120,8 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
         return Cost(fixed, np.array(spent), found.count(None), np.array(lacks))
 
     def cost_of_ladder(ladders: Sequence[Climbed]) -> Cost:
-        runs = [replayed(known, one.steps, within - one.fixed - one.rungs) for one in ladders]
+        left = [within - one.fixed - one.rung_seconds for one in ladders]
+        runs = [replayed(known, one.steps, some) for one, some in zip(ladders, left, strict=True)]
         spent, found, lacks = zip(*runs, strict=True)
         paid = [one.by_then[number] for one, number in zip(ladders, found, strict=True)]
         fixed = float(np.mean([one.fixed for one in ladders]) + np.mean(paid))
@@ -152,8 +156,8 @@ def replayed(known: Known, search: Search, within: float) -> tuple[float, int | 
             break
         if number in sought and found is None:
             found = spent, number
-        if number is not None and spent <= within:
-            there.append(number)
+        if number is not None and number not in there and spent <= within:
+            there.append(number)  # in a race it comes again each round
     picks = sorted(there, key=lambda number: -known.by_epoch[number, -1])[:PICKS]
     reached = max((known.accuracy[number] for number in picks), default=known.accuracy.min())
     return *(found or (spent, None)), float(known.accuracy.max() - reached)
@@ -168,14 +172,14 @@ class Climbed:
 
     Attributes:
         fixed: of fit, scores and zero-cost scores.
-        rungs: of the rung of some steps.
+        rung_seconds: of the rung of some steps.
         ended: of training when it ended.
         steps: what it trained; after its end the others, in the order of what it expects.
         by_then: what the rung of some steps had cost when a network was trained.
     """
 
     fixed: float
-    rungs: float
+    rung_seconds: float
     ended: float
     steps: list[tuple[float, int | None]]
     by_then: dict[int | None, float]
@@ -188,7 +192,7 @@ def climbed(
     seed: int,
     *,
     warm: Way | None = None,
-    unchosen: int = 0,
+    unchosen: tuple[int, int] = (0, 0),
     ranked_by: str = "",
 ) -> Climbed:
     """Let the networks of a table climb.
@@ -199,11 +203,13 @@ def climbed(
         settings: with the seeds of the fits.
         seed: of one of them.
         warm: what they have on the rung of some steps, if there is one.
-        unchosen: random networks that are trained in any case, with the biggest.
+        unchosen: random networks that are trained in any case, with the biggest, and how many of
+            them with all seeds.
         ranked_by: the zero-cost score that they begin with, if it is one.
     """
     fit = seed - settings.seed
-    those = entries(known, way, settings, fit, unchosen, ranked_by=ranked_by)
+    others = besides(known, seed, *unchosen) if any(unchosen) else {}
+    those = entries(known, way, settings, fit, others, ranked_by=ranked_by)
     source = Replay(known, warm, fit)
     steps: list[tuple[float, int | None]] = []
     by_then: dict[int | None, float] = {}
@@ -212,8 +218,8 @@ def climbed(
         for number in np.flatnonzero(source.done >= 1).tolist():
             if number not in by_then:
                 steps.append((source.spent, number))
-                by_then[number] = source.rungs
-    rungs, ended = source.rungs, source.spent
+                by_then[number] = source.rung_seconds
+    rungs, ended = source.rung_seconds, source.spent
     for number in np.argsort(-last.expected).tolist():
         if number not in by_then:
             source.train({number: 1})

@@ -76,7 +76,7 @@ def by_sampler(known: Known, seed: int, sampler: Sampler) -> Search:
             candidates, limits = known.place.candidates, Limits()
             asked = Asked(candidates, history, [], seed, len(history), limits)
             proposed = next(sampler.proposals(asked)).choices
-            child = min(sorted(left), key=lambda n: _apart(known.choices[n], proposed))
+            child = min(sorted(left), key=lambda n: apart(known.choices[n], proposed))
             left.remove(child)
             history.append(scored(known, child))
             yield child
@@ -84,7 +84,7 @@ def by_sampler(known: Known, seed: int, sampler: Sampler) -> Search:
     return trained(known, order())
 
 
-def _apart(one: Architecture, other: Architecture) -> int:
+def apart(one: Architecture, other: Architecture) -> int:
     """Return in how many choices two architectures differ."""
     return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
 

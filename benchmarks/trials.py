@@ -19,7 +19,8 @@ import torch
 import variants
 from common import Row, write
 from known import Known
-from ways import Settings, Way, fitted
+from way import Settings, Way
+from ways import fitted
 
 from hypernas.ranking import pairs_of, tau, tau_gain
 

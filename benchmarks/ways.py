@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 import variants
-from known import Floats, Known
-from numpy.typing import NDArray
+from known import Known
 from replay import Replay, warms
+from rivals import bred, policy, raced, ridge
 from scipy.stats import rankdata
-from searches import LEARNERS, by_sampler, judged, scored
-from sklearn.linear_model import RidgeCV
+from way import CALIBRATION, Settings, Way, marked, sample
 
-from hypernas import climbing, reinforce
-from hypernas.candidate import Candidate
-from hypernas.choices import Architecture
-from hypernas.config import Pruner
+from hypernas import climbing
 from hypernas.files import read_json, write_json
 from hypernas.ladder import Entry, Rung, believe, climb, features_of
 from hypernas.proxies import PROXIES, SIZES, Proxies
@@ -33,63 +28,10 @@ from hypernas.randomness import rng
 from hypernas.survey import Survey
 from hypernas.workplace import Workplace
 
-CALIBRATION = 20
-"""networks that are trained for a calibrated way, spread over the sizes; it ranks the others"""
 WARM = "60 steps"
 """the variant of a score after some steps from the generated weights"""
 SURVEY = 500
 """architectures that are drawn before a fit"""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much is done.
-
-    Attributes:
-        fits: of each hypernetwork, and draws of whatever else is random.
-        steps: of each fit.
-        seed: of the first of them.
-    """
-
-    fits: int = 5
-    steps: int = 1000
-    seed: int = 0
-
-    @property
-    def seeds(self) -> range:
-        """One for each fit."""
-        return range(self.seed, self.seed + self.fits)
-
-
-@dataclass(frozen=True)
-class Way:
-    """What the networks of a table are worth by one way.
-
-    Attributes:
-        values: of each fit and network, (F, N), the more the better.
-        fixed: CPU seconds that are spent once, on a fit or on trainings.
-        each: CPU seconds of one value.
-        note: what it is.
-        trained: which networks were trained for it, (F, N); it ranks the others.
-        deviations: how far values may be off, where these are expected accuracies, (F, N).
-    """
-
-    values: Floats
-    fixed: float
-    each: float
-    note: str
-    trained: NDArray[np.bool_] | None = None
-    deviations: Floats | None = None
-
-    @property
-    def ranks(self) -> NDArray[np.bool_]:
-        """Which networks it ranks, (F, N): those with a value, and not trained for it."""
-        there = ~np.isnan(self.values)
-        return there if self.trained is None else there & ~self.trained
-
-    def seconds(self, networks: int) -> float:
-        """CPU seconds of so many values, each with its share of what is spent once."""
-        return self.fixed / networks + self.each
 
 
 # -- what a network costs -------------------------------------------------------------------------
@@ -185,78 +127,6 @@ def with_size(known: Known, score: Way) -> Way:
 # -- some networks trained for real ---------------------------------------------------------------
 
 
-def sample(known: Known, seed: int, count: int = CALIBRATION) -> list[int]:
-    """Return ``count`` networks that are spread over the sizes, one from each of as many strata."""
-    strata = np.array_split(np.argsort(known.macs, kind="stable"), count)
-    return [int(rng(seed, "calibration", n).choice(list(s))) for n, s in enumerate(strata)]
-
-
-def one_hot(architectures: Sequence[Architecture]) -> Floats:
-    """Return a column of 0 and 1 for each answer of each decision, (N, C), of lists each member."""
-    given = [
-        {(n, repr(v)) for n, value in choices.items() for v in _listed(value)}
-        for choices in architectures
-    ]
-    columns = sorted(set().union(*given))
-    return np.array([[column in one for column in columns] for one in given], dtype=float)
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
-
-
-def ridge(known: Known, settings: Settings) -> Way:
-    """Rank by ridge regression on one-hot choices, fitted on the trained ones."""
-    table = one_hot(known.choices)
-    rows, used = [], []
-    for seed in settings.seeds:
-        trained = sample(known, seed)
-        model = RidgeCV(alphas=np.logspace(-3, 3, 13))
-        model.fit(table[trained], known.by_epoch[trained, -1])
-        found = model.predict(table)
-        found[trained] = known.by_epoch[trained, -1]
-        rows.append(found)
-        used.append(_marked(known, trained))
-    cost = CALIBRATION * known.seconds.mean()
-    note = f"one-hot choices, {CALIBRATION} networks trained"
-    return Way(np.array(rows), cost, 0.0, note, np.array(used))
-
-
-def raced(known: Known, settings: Settings, pruner: Pruner) -> Way:
-    """Rank by how far each came before successive halving or Hyperband stopped it, then by that."""
-    rows, cost = np.zeros((settings.fits, len(known.truths))), 0.0
-    for row, seed in zip(rows, settings.seeds, strict=True):
-        for number, part in islice(judged(known, seed, pruner), len(known.truths)):
-            row[number] = part.epochs + part.accuracy
-            cost += known.seconds[number] * part.epochs / known.recipe.epochs
-    return Way(rows, 0.0, cost / rows.size, "epochs until it was stopped, then accuracy")
-
-
-def policy(known: Known, settings: Settings) -> Way:
-    """Rank by how likely REINFORCE's policy is to draw each, after some trainings."""
-    sampler, candidates = LEARNERS["REINFORCE"], known.place.candidates
-    rows, used = [], []
-    for seed in settings.seeds:
-        taken = islice(by_sampler(known, seed, sampler), CALIBRATION)
-        trained = [number for _, number in taken if number is not None]
-        logits = reinforce.learned([scored(known, n) for n in trained], candidates, sampler.rate)
-        rows.append([likelihood(candidates.of(c), logits) for c in known.choices])
-        used.append(_marked(known, trained))
-    cost = CALIBRATION * known.seconds.mean()
-    return Way(np.array(rows), cost, 0.0, f"{CALIBRATION} networks trained", np.array(used))
-
-
-def likelihood(candidate: Candidate, logits: reinforce.Logits) -> float:
-    """Return the logarithm of how likely a policy is to answer as a candidate does."""
-    found = 0.0
-    for name, decision in candidate.decisions.items():
-        for option, share in zip(decision.options, reinforce.shares(logits, decision), strict=True):
-            taken = option in _listed(candidate.choices[name])
-            if taken or decision.kind == "subset":
-                found += math.log(share if taken else 1 - share)
-    return found
-
-
 def unscored(known: Known, settings: Settings) -> Way:
     """Return scores that say nothing and cost nothing: what the rest is worth without a fit."""
     return Way(np.zeros((settings.fits, len(known.truths))), 0.0, 0.0, "no score")
@@ -277,12 +147,12 @@ def calibrated(known: Known, score: Way, settings: Settings, warm: Way | None = 
         by_rung = [score.values[fit], *([warm.values[fit]] if warm else [])]
         signals = dict(enumerate(np.column_stack(by_rung).tolist()))
         accuracies = {n: [float(known.by_epoch[n, -1])] for n in trained}
-        those = features_of(entries(known, score, settings, fit, 0))
+        those = features_of(entries(known, score, settings, fit))
         rungs: list[Rung] = ["warm"] if warm else []
         believed = believe(those, signals, accuracies, rungs, seed=seed)
         rows.append(believed.means)
         wide.append(believed.deviations)
-        used.append(_marked(known, trained))
+        used.append(marked(known, trained))
     return Way(
         np.array(rows),
         score.fixed + CALIBRATION * known.seconds.mean(),
@@ -298,8 +168,29 @@ def free_each(known: Known, settings: Settings) -> float:
     return sum(way.each for way in zero_cost(known, settings).values())
 
 
+def besides(known: Known, seed: int, count: int, whole: int = 0) -> dict[int, int]:
+    """Return how often networks are trained that nothing chose, by number, as in a run.
+
+    Args:
+        known: the table.
+        seed: of the draw.
+        count: how many, spread over the sizes; with them the biggest.
+        whole: of these, with the biggest, have all seeds of the table, and the others one.
+    """
+    drawn = sample(known, seed, count)
+    rng(seed, "whole").shuffle(drawn)
+    found = {n: known.seeds if place < whole else 1 for place, n in enumerate(drawn)}
+    return found | {known.biggest: known.seeds if whole else 1}
+
+
 def entries(
-    known: Known, score: Way, settings: Settings, fit: int, unchosen: int, *, ranked_by: str = ""
+    known: Known,
+    score: Way,
+    settings: Settings,
+    fit: int,
+    unchosen: Mapping[int, int] = MappingProxyType({}),
+    *,
+    ranked_by: str = "",
 ) -> list[Entry]:
     """Return the networks of a table as entries of the ladder.
 
@@ -308,13 +199,9 @@ def entries(
         score: what they begin with.
         settings: with the seeds of the fits.
         fit: by which one, the first being 0.
-        unchosen: networks that are trained in any case, spread over the sizes; with them the
-            biggest, as in a run.
+        unchosen: how often networks are trained in any case, by number.
         ranked_by: the zero-cost score that is the score.
     """
-    others: list[int] = []
-    if unchosen:
-        others = [known.biggest, *sample(known, settings.seeds[fit], unchosen)]
     proxies = proxies_of(known, settings, fit)
     proxies.pop(ranked_by, None)
     return [
@@ -324,15 +211,10 @@ def entries(
             macs=truth.macs,
             score=float(score.values[fit, number]),
             proxies={name: values[number] for name, values in proxies.items()},
-            seeds=int(number in others),
+            seeds=unchosen.get(number, 0),
         )
         for number, truth in enumerate(known.truths)
     ]
-
-
-def _marked(known: Known, numbers: Sequence[int]) -> NDArray[np.bool_]:
-    """Return which of the networks these are, (N,)."""
-    return np.isin(np.arange(len(known.truths)), numbers)
 
 
 def ladder(known: Known, score: Way, settings: Settings, warm: Way | None = None) -> Way:
@@ -340,12 +222,13 @@ def ladder(known: Known, score: Way, settings: Settings, warm: Way | None = None
     rows, wide, spent, used = [], [], [], []
     for fit, seed in enumerate(settings.seeds):
         source = Replay(known, warm, fit)
-        those = entries(known, score, settings, fit, CALIBRATION // 2)
+        unchosen = besides(known, seed, CALIBRATION // 2)
+        those = entries(known, score, settings, fit, unchosen)
         *_, last = climb(those, source.widths(CALIBRATION // 2), source, seed=seed)
         rows.append(last.expected)
         wide.append(last.deviations)
         used.append(source.done >= 1)
-        spent.append(source.spent + source.rungs)
+        spent.append(source.spent + source.rung_seconds)
     return Way(
         np.array(rows),
         score.fixed + float(np.mean(spent)),
@@ -385,6 +268,7 @@ def every(known: Known, settings: Settings) -> Iterator[tuple[str, Callable[[], 
     yield "calibrated without score", lambda: calibrated(known, unscored(known, settings), settings)
     yield "ladder", lambda: ladder(known, score(), settings, warmed(known, settings))
     yield "REINFORCE's policy", lambda: policy(known, settings)
+    yield "evolution", lambda: bred(known, settings)
     yield "successive halving", lambda: raced(known, settings, "halving")
     yield "Hyperband", lambda: raced(known, settings, "hyperband")
     third = max(1, climbing.part(known.recipe.epochs))

@@ -18,7 +18,7 @@ from hypernas.climbing import warms, widths
 from hypernas.config import COUNTS, LEAST, Config, Plan
 from hypernas.errors import ConfigError
 from hypernas.ladder import Rung, climb
-from hypernas.trust import LEAST as LEAST_SAMPLE
+from hypernas.trust import LEAST_SAMPLE
 from hypernas.workplace import Workplace
 
 TYPICAL = Costs(step=0.05, score=0.02, epoch=2.0, biggest_epoch=3.0, overhead=25.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from hypernas.normalising import fixed_images
 from hypernas.proxies import Timed
 from hypernas.randomness import rng
 from hypernas.remembered import LadderRecord
-from hypernas.results import Network, Training
+from hypernas.results import Training, Verdict
 from hypernas.runs import Run
 from hypernas.strategy import train_chosen
 from hypernas.training import Trainer
@@ -86,37 +86,37 @@ def stop(monkeypatch: pytest.MonkeyPatch, run: Run, trainings: int) -> None:
             run.train()
 
 
-def test_seeds_that_chose_are_not_judged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their luck is in the test split too."""
-    result, config, judged = run.result, run.config, []
+def test_a_first_seed_that_is_the_score_has_chosen(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, judge = [], outcome.verdict
 
-    def seeds(several: Sequence[Network] | None) -> set[tuple[int, ...]] | None:
-        return several and {tuple(t.seed for t in one.seeds) for one in several}
+    def spy(*networks: Any, **options: Any) -> Verdict:
+        chosen.append(options["chosen"])
+        return judge(*networks, **options)
 
-    def keep(found: list[Network], random: list[Network], biggest: Network, **options: Any) -> None:
-        known = bool(options["repeated"])
-        judged.append((len(found), seeds(found), seeds(random), seeds(options.get("picks")), known))
+    monkeypatch.setattr(outcome, "verdict", spy)
+    run.report()
+    run.place.config = msgspec.structs.replace(run.config, score_by="training", strategy=None)
+    run.report()
+    assert chosen == [False, True]
 
-    monkeypatch.setattr(outcome, "verdict", keep)
-    by_score = msgspec.structs.replace(config, strategy="top")
-    by_training = msgspec.structs.replace(by_score, score_by="training")
-    whole = [one for one in result.finalists if len(one.seeds) == 2]
-    once = [msgspec.structs.replace(one, seeds=one.seeds[:1]) for one in result.finalists]
-    rest: Any = result.random, result.biggest, 9
-    for options, several in (
-        (config, result.finalists),
-        (config, once),
-        (by_score, result.finalists),
-        (by_training, result.finalists),
-    ):
-        outcome._judged(options, several, *rest)
-    both = {(0, 1)}
-    assert judged == [
-        (len(result.finalists), {(0,)}, {(0,)}, {(1,)}, True),
-        (len(result.finalists), {(0,)}, {(0,)}, None, False),
-        (len(whole), both, both, None, True),
-        (len(whole), {(1,)}, both, {(1,)}, True),
-    ]
+
+def test_more_seeds_are_for_finalists_alone(
+    run: Run, trained: list[Train], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the ladder chose by one seed: then each that arrived has as many as planned."""
+    monkeypatch.setattr("hypernas.strategy.promoted", lambda place, picks: None)
+    (run.folder / "picks.json").unlink()
+    run.train(seeds=1)
+    picks = read_json(run.folder / "picks.json", Picks)
+    arrived = picks.of("search")
+    assert len(arrived) > 1
+    assert [pick.seeds for pick in arrived] == [None, *[1] * (len(arrived) - 1)]
+    trained.clear()
+    run.train(seeds=2)
+    again = {identity(job.choices) for job in trained}
+    assert again.isdisjoint(identity(pick.choices) for pick in arrived[1:])
 
 
 def test_who_climbed_how_far(run: Run) -> None:

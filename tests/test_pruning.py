@@ -153,7 +153,7 @@ def test_what_the_ladder_paid_for_parts(raced: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(source, "_done", lambda *_: msgspec.to_builtins(parts))
     assert source.climb("part", [0, 1, 2]) == [0.5, 0.5, 0.5]
     source.seeds = {0: 1, 1: 1}
-    assert source.rungs == 5 + 2
+    assert source.rung_seconds == 5 + 2
 
 
 def test_parts_make_the_same_training_as_a_whole(raced: Run, tmp_path: Path) -> None:

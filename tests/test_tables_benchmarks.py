@@ -33,16 +33,19 @@ def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     import known
     import pages
     import ranking
+    import rivals
     import search_cost
     import searches
     import trials
     import variants
+    import way
     import ways
 
     hypernets.hypernet.BUILT_IN.update(variants.OWN)
     monkeypatch.setattr(known, "TRUTH", tmp_path)
     found = {"pages": pages, "ranking": ranking, "search_cost": search_cost, "trials": trials}
-    return SimpleNamespace(**found, ways=ways, known=known, ceiling=ceiling, searches=searches)
+    found |= {"way": way, "ways": ways, "rivals": rivals, "searches": searches}
+    return SimpleNamespace(**found, known=known, ceiling=ceiling)
 
 
 @pytest.fixture
@@ -77,8 +80,8 @@ def table() -> Any:
 
 
 def test_random_regret_is_the_mean_over_all_picks(modules: Any, table: Any) -> None:
-    found = modules.ranking.random_regret(table, 1.0)
-    every = [max(some) for some in combinations(table.accuracy, modules.ranking.PICKS)]
+    found = modules.ranking.random_regret(table, 1.0, 5)
+    every = [max(some) for some in combinations(table.accuracy, 5)]
     assert found == pytest.approx(table.accuracy.max() - np.mean(every))
 
 
@@ -123,8 +126,8 @@ def test_a_race_ranks_by_how_far_each_came(modules: Any, table: Any) -> None:
     """What is better from the first epoch on comes farther, and costs no whole trainings."""
     table.by_epoch = np.stack([table.accuracy] * 9, axis=1)
     table.recipe = SimpleNamespace(epochs=9)
-    settings = modules.ways.Settings(fits=20)
-    way = modules.ways.raced(table, settings, "halving")
+    settings = modules.way.Settings(fits=20)
+    way = modules.rivals.raced(table, settings, "halving")
     assert way.values.shape == (20, COUNT)
     assert np.corrcoef(way.values.mean(0), table.accuracy)[0, 1] > 0.8
     assert way.values.max() == pytest.approx(9 + table.accuracy.max())
@@ -137,7 +140,7 @@ def test_how_likely_a_policy_is_to_answer(modules: Any) -> None:
         "reads": Decision("reads", (1, 2), kind="subset", sizes=((1, 1.0), (2, 1.0))),
     }
     one = SimpleNamespace(decisions=decisions, choices={"op": "a", "reads": [2]})
-    likely = modules.ways.likelihood(one, {("op", "a"): np.log(3), ("reads", 1): np.log(4)})
+    likely = modules.rivals.likelihood(one, {("op", "a"): np.log(3), ("reads", 1): np.log(4)})
     assert likely == pytest.approx(np.log(0.75 * 0.2 * 0.5))
 
 
@@ -156,39 +159,81 @@ def test_what_is_picked_within_some_time(modules: Any, table: Any) -> None:
     assert lacks == pytest.approx(best - table.accuracy[4])
 
 
-@pytest.mark.parametrize("unchosen", [0, 3])
+@pytest.mark.parametrize("unchosen", [(0, 0), (3, 0), (4, 2)])
 @pytest.mark.parametrize("with_warm", [False, True])
 def test_the_ladder_pays_for_no_epoch_twice(
-    modules: Any, table: Any, unchosen: int, with_warm: bool, monkeypatch: pytest.MonkeyPatch
+    modules: Any,
+    table: Any,
+    unchosen: tuple[int, int],
+    with_warm: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    way = modules.ways.Way
+    way = modules.way.Way
     zero_cost = {name: way(-table.accuracy[None], 0.0, 0.5, "") for name in ("synflow", "naswot")}
     monkeypatch.setattr(modules.ways, "zero_cost", lambda known, settings: zero_cost)
-    score, settings = way(-table.accuracy[None], 7.0, 1.0, ""), modules.ways.Settings()
+    score, settings = way(-table.accuracy[None], 7.0, 1.0, ""), modules.way.Settings()
     warm = way(table.accuracy[None], 7.0, 2.0, "") if with_warm else None
-    those = modules.ways.entries(table, score, settings, 0, unchosen, ranked_by="naswot")
-    assert those[0].seeds == bool(unchosen), "the biggest, beside random ones"
-    assert unchosen <= sum(one.seeds for one in those) <= 1 + unchosen
+    others = modules.ways.besides(table, 0, *unchosen) if any(unchosen) else {}
+    those = modules.ways.entries(table, score, settings, 0, others, ranked_by="naswot")
+    assert [one.seeds for one in those] == [others.get(number, 0) for number in range(COUNT)]
     assert list(those[0].proxies) == ["synflow"], "what ranks is no feature besides"
     climbed = modules.search_cost.climbed(table, score, settings, 0, warm=warm, unchosen=unchosen)
     spent = [seconds for seconds, _ in climbed.steps]
     assert spent == sorted(spent)
-    assert spent[-1] == pytest.approx(table.seconds.sum()), "at last all are trained, once"
+    twice = sum(table.seconds[number] for number, seeds in others.items() if seeds == 2)
+    whole = table.seconds.sum() + twice
+    assert spent[-1] == pytest.approx(whole), "at last all are trained, few of them twice"
     assert 0 < climbed.ended <= spent[-1]
     assert sorted(number for _, number in climbed.steps) == list(range(COUNT))
     free = 7.0 + COUNT * (1.0 + 2 * 0.5)
     assert climbed.fixed == pytest.approx(free)
-    on_the_rung = climbed.rungs / 2.0
+    on_the_rung = climbed.rung_seconds / 2.0
     assert 10 <= on_the_rung <= COUNT if with_warm else on_the_rung == 0
     paid = [climbed.by_then[number] for _, number in climbed.steps]
     assert paid == sorted(paid)
     if with_warm:
-        assert paid[0] == 2.0 * (1 + unchosen) < paid[-1], "the others climb after the first ones"
+        first = {*others, 11 if others else 0}
+        assert 2.0 * len(others) <= paid[0] <= 2.0 * (1 + len(others)) < paid[-1], first
+
+
+def test_a_run_trains_some_random_ones_and_the_biggest_with_all_seeds(
+    modules: Any, table: Any
+) -> None:
+    table.seeds = 2
+    for seed in range(5):
+        others = modules.ways.besides(table, seed, 4, 2)
+        assert others[table.biggest] == 2
+        assert len(others) in (4, 5), "the biggest may be one of them"
+        del others[table.biggest]
+        assert sorted(others.values()) in ([1, 1, 2, 2], [1, 1, 2], [1, 2, 2])
+    assert set(modules.ways.besides(table, 0, 4).values()) == {1}
+
+
+def test_a_race_picks_no_network_twice(modules: Any, table: Any) -> None:
+    """In each round the same comes again; five picks are five networks."""
+    again = [(float(n), number) for n, number in enumerate([9, 9, 9, 9, 9, 11])]
+    table.accuracy[9], table.of_two = 0.7, table.accuracy
+    table.by_epoch[9], table.accuracy[11] = 1.0, 0.9
+    *_, lacks = modules.search_cost.replayed(table, again, 9.0)
+    assert lacks == 0
+
+
+def test_evolution_ranks_by_likeness_to_its_best(modules: Any, table: Any) -> None:
+    order = [(1.0 * n, number) for n, number in enumerate(range(COUNT))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules.rivals, "by_sampler", lambda known, seed, sampler: iter(order[:4]))
+        way = modules.rivals.bred(table, modules.way.Settings(fits=2))
+    assert way.trained is not None
+    assert way.trained.sum(1).tolist() == [4, 4]
+    best = table.choices[3]
+    assert way.values[0].tolist() == [
+        -sum(best[name] != choices[name] for name in best) for choices in table.choices
+    ]
 
 
 def test_networks_that_calibrate_are_of_all_sizes(modules: Any, table: Any) -> None:
     for seed in range(5):
-        some = modules.ways.sample(table, seed, 4)
+        some = modules.way.sample(table, seed, 4)
         assert len(set(some)) == 4
         assert sorted(int((COUNT - 1 - n) // 3) for n in some) == [0, 1, 2, 3]
 
@@ -256,16 +301,16 @@ def test_the_ceiling_is_what_tables_made_anew_agree_by(modules: Any) -> None:
 
 
 def test_each_answer_of_each_decision_is_a_column(modules: Any, table: Any) -> None:
-    found = modules.ways.one_hot(table.choices)
+    found = modules.rivals.one_hot(table.choices)
     assert found.shape == (COUNT, 3 + 2)
     assert set(found.sum(1)) == {2.0, 3.0}
     places = [{"edge0": "x", "edge1": "y"}, {"edge0": "y", "edge1": "x"}]
-    assert modules.ways.one_hot(places).tolist() == [[1, 0, 0, 1], [0, 1, 1, 0]]
+    assert modules.rivals.one_hot(places).tolist() == [[1, 0, 0, 1], [0, 1, 1, 0]]
 
 
 def test_what_is_trained_for_a_way_is_not_ranked_by_it(modules: Any) -> None:
     trained = np.array([[True, False, False]])
-    way = modules.ways.Way(np.array([[1.0, np.nan, 2.0]]), 30.0, 1.0, "", trained)
+    way = modules.way.Way(np.array([[1.0, np.nan, 2.0]]), 30.0, 1.0, "", trained)
     assert way.ranks.tolist() == [[False, False, True]]
     assert way.seconds(3) == 11.0
 
@@ -275,8 +320,8 @@ def test_intervals_hold_as_often_as_they_do(modules: Any, table: Any) -> None:
     table.validation = np.array([[0.5, np.nan], [0.6, np.nan], [0.7, np.nan], [0.8, np.nan]])
     values = np.array([[0.5, 0.615, 0.725, 0.9]])
     trained, wide = np.array([[False, False, False, True]]), np.full((1, 4), 0.01)
-    ways = {"own": modules.ways.Way(values, 0.0, 0.0, "", trained, wide)}
-    ways["silent"] = modules.ways.Way(values, 0.0, 0.0, "")
+    ways = {"own": modules.way.Way(values, 0.0, 0.0, "", trained, wide)}
+    ways["silent"] = modules.way.Way(values, 0.0, 0.0, "")
     (row,) = modules.ranking.interval_rows(table, ways)
     assert row.what == "95 % intervals that hold, made-up, own"
     assert row.value == pytest.approx(2 / 3)
@@ -325,14 +370,14 @@ def test_the_page_says_what_each_search_lacks_on_each_table(modules: Any) -> Non
             "note": "0.0 to 1.5 in 8 of 10 runs",
         }
         for table, value in (("t", 0.5), ("u", 1.25))
-        for search in ("random search", "ladder, 5 and the biggest besides")
+        for search in ("random search", "ladder, with all that a run trains")
     ]
     rows.append(rows[0] | {"what": "regret of the best of 5 picks, u, score (smash)"})
     head, _, first, second, last = modules.pages.regrets(rows).splitlines()
     assert last == "| score (smash) |  | 0.5 (0.0 to 1.5) |"
     assert head == "| search | t | u |"
     assert first == "| random search | 0.5 (0.0 to 1.5) | 1.2 (0.0 to 1.5) |"
-    assert second.startswith("| ladder, 5 and the biggest besides | 0.5")
+    assert second.startswith("| ladder, with all that a run trains | 0.5")
 
 
 def test_the_page_is_of_the_results_that_are_there(modules: Any) -> None:
@@ -374,7 +419,7 @@ def test_the_commands_measure_every_way(
     assert np.isfinite(list(told.values())).all()
     ways = "params|macs|synflow|naswot|weight sharing|score (ghn)|calibrated score|ladder"
     more_ways = "score after 60 steps|calibrated, 60 steps|ridge on choices|1 epoch of training"
-    more_ways += "|a whole training|REINFORCE's policy|successive halving|Hyperband"
+    more_ways += "|a whole training|REINFORCE's policy|evolution|successive halving|Hyperband"
     for way in f"{ways}|{more_ways}|ceiling".split("|"):
         for kind in ("all", "better half", "equal size"):
             assert -1 <= told[f"tau, {kind}, t, {way}"] <= 1

@@ -134,6 +134,15 @@ def test_networks_that_are_alike_are_a_tie() -> None:
     assert 0.01 < np.mean(left_out) < 0.06
 
 
+def test_a_tie_is_told_by_the_seeds_that_two_have() -> None:
+    """The first seed is lucky for all: one that has it alone is no better for that."""
+    rng = np.random.default_rng(0)
+    often = [network(n, [0.85, *(0.8 + 0.001 * rng.normal(size=2))]) for n in range(8)]
+    found = tied([*often, network(8, [0.85])])
+    assert found is not None
+    assert found.networks == 9
+
+
 def test_seeds_that_agree_to_the_last_digit_tell_all_apart() -> None:
     found = tied([network(0, [0.9, 0.9]), network(1, [0.8, 0.8]), network(2, [0.9])])
     assert found is not None
@@ -227,6 +236,21 @@ def test_what_the_meter_says() -> None:
     again = judged(networks[::-1], {}, searched, seconds=100.0)
     assert again is not None
     assert again.signals[0].tau["all"].value == pytest.approx(found.signals[0].tau["all"].value)
+
+
+def test_nothing_is_told_of_a_few_pairs() -> None:
+    """Eight networks have six pairs in their better half, and four of equal size."""
+    kinds = [list(each.signals[0].tau) for n in (8, 20) if (each := judged(made(count=n)))]
+    assert kinds == [["all"], ["all", "better half", "equal size"]]
+
+
+def test_the_smallest_of_a_tie_can_be_found() -> None:
+    networks = [*made(), network(100, [0.2, 0.21], size=1, source="search")]
+    found = judged([network(n, [0.9, 0.91], size=50 - n) for n in range(10)], {}, networks)
+    assert found is not None
+    assert found.tie is not None
+    assert found.tie.smallest.choices == {"n": 9}
+    assert "the smallest of them, a random one, has 41 params" in found.text
 
 
 def test_a_rival_that_ranks_as_well_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import msgspec
@@ -13,14 +14,15 @@ from hypernas import finalists
 from hypernas.best import stages
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import Architecture, identity
-from hypernas.config import Config
-from hypernas.errors import ConfigError
+from hypernas.config import Config, Plan
+from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, write_json
-from hypernas.finalists import Picks, promoted, sampled
+from hypernas.finalists import Picks, promoted, sampled, so_far
 from hypernas.jobs import Train, ZeroCost
 from hypernas.proxies import PROXIES, Timed, common
-from hypernas.results import Training
+from hypernas.results import Network, Training
 from hypernas.runs import Run
+from hypernas.workplace import Workplace
 
 
 def test_a_run_ends_with_how_far_its_scores_may_be_believed(
@@ -196,3 +198,35 @@ def test_the_best_by_one_seed_is_trained_with_all(own_run: Run) -> None:
 def test_too_few_are_refused(train: int, own_run: Run) -> None:
     with pytest.raises(ConfigError, match=f"--train is {train}; expected 8 or more"):
         own_run.trust(train=train)
+
+
+def test_what_cannot_be_trained_changes_no_plan(own_run: Run) -> None:
+    plan = (own_run.folder / "plan.json").read_text()
+    (own_run.folder / "study.journal").unlink()
+    for asked in (lambda: own_run.trust(train=8), lambda: own_run.train(seeds=4)):
+        with pytest.raises(RunError, match="no scored candidates; run `hypernas search` on it"):
+            asked()
+    assert (own_run.folder / "plan.json").read_text() == plan
+
+
+def test_the_sample_is_ranked_by_the_seeds_that_all_of_it_has(own_run: Run) -> None:
+    """The first is far better for all: networks that have another would rank last."""
+    lucky = {0: 0.9, 1: 0.1}
+
+    def reached(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
+        return [
+            msgspec.structs.replace(
+                network,
+                seeds=[
+                    msgspec.structs.replace(t, test_accuracy=lucky[t.seed]) for t in network.seeds
+                ],
+                test_accuracy=mean(lucky[t.seed] for t in network.seeds),
+            )
+            for network in so_far(place, picks, plan)
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hypernas.outcome.so_far", reached)
+        found = own_run.trust(train=8)
+    assert found.signals[0].tau["all"].value == 0, "all are equal"
+    assert found.searched == 0.9

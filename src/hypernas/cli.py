@@ -58,7 +58,13 @@ def _parsed(given: list[str]) -> Callable[[], None]:
             raise  # help was asked for
         inside = [line for line in complaint.getvalue().splitlines() if line[:1] != "╭"]
         text = " ".join("".join(c for c in "\n".join(inside) if c not in "╰╯│─•").split())
-        raise ConfigError(text.split(" Arguments are applied")[0]) from None
+        for start in ("Perhaps you meant", "For full helptext"):
+            before, found, after = text.partition(f" {start}")
+            text = f"{before.rstrip('.')}; {start.lower()}{after}" if found else text
+        text = text.split(" Arguments are applied")[0]
+        if given[:1] == ["train"] and len(given) > 2 and given[2][:1] != "-":
+            text += "; train takes one run folder, and for a table of SPACE and DATA --table FILE"
+        raise ConfigError(text) from None
 
 
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:

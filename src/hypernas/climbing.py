@@ -8,7 +8,7 @@ ladder that was stopped climbs on to the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,7 +76,7 @@ class Trained:
         self.parts: dict[int, float] = {}
 
     @property
-    def rungs(self) -> float:
+    def rung_seconds(self) -> float:
         """CPU seconds of what was done below the full training, and of trainings given up."""
         given_up = (cost for number, cost in self.parts.items() if number not in self.seeds)
         return self.spent + sum(given_up)
@@ -158,11 +158,7 @@ def widths(place: Workplace) -> Widths:
 
 
 def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
-    """Return the networks that were trained, as the ladder says; it trains them.
-
-    Raises:
-        RunError: nothing was scored yet.
-    """
+    """Return the networks that were trained, as the ladder says; it trains them."""
     known = kept_picks(place, scored) or _with_other_sample(place, scored)
     if known is not None:
         return known
@@ -180,12 +176,12 @@ def climbed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
         proxies, spent = zero_cost(pool, voice, every, place.config.score_by)
         entries = _entries(field, others, plan.seeds, proxies)
         source = Trained(place, pool, voice, entries, by_epoch="part" in wide.rungs)
-        first = _finalists(place, scored, source, [first_of(entries)])
+        first = _finalists(place, scored, source, [first_of(entries)], ())
         picks = _kept(place, scored, first, others, ended=False)
         for standing in climb(entries, wide, source, seed=place.config.seed):
-            finalists = _finalists(place, scored, source, standing.arrived)
+            finalists = _finalists(place, scored, source, standing.arrived, standing.finalists)
             picks = _kept(place, scored, finalists, others, ended=standing.ended)
-            told = _told(entries, standing, spent + source.rungs)
+            told = _told(entries, standing, spent + source.rung_seconds)
             write_json(place.folder / "ladder.json", told)
             _say(voice, entries, standing)
     return picks
@@ -257,17 +253,21 @@ def _entries(
 
 
 def _finalists(
-    place: Workplace, scored: Sequence[Scored], source: Trained, numbers: Iterable[int]
+    place: Workplace,
+    scored: Sequence[Scored],
+    source: Trained,
+    arrived: Sequence[int],
+    finalists: Container[int],
 ) -> list[Pick]:
-    """Return candidates as picks of as many seeds as they have; fewer than planned are told."""
-    order = list(numbers)
-    candidates = [place.candidates.of(source.entries[number].choices) for number in order]
-    found = []
-    for number, one in zip(order, picked(place, "search", candidates, scored), strict=True):
-        seeds = source.seeds.get(number, 1)
-        whole = seeds >= place.plan.seeds
-        found.append(msgspec.structs.replace(one, seeds=None if whole else seeds))
-    return found
+    """Return candidates as picks: finalists of the plan's seeds, others of as many as they have."""
+    candidates = [place.candidates.of(source.entries[number].choices) for number in arrived]
+    picks = picked(place, "search", candidates, scored)
+    return [
+        pick
+        if number in finalists
+        else msgspec.structs.replace(pick, seeds=source.seeds.get(number, 1))
+        for number, pick in zip(arrived, picks, strict=True)
+    ]
 
 
 def _kept(

@@ -163,8 +163,8 @@ def trust(folder: Folder, *, train: int = 20, quiet: bool = False) -> None:
 
     Args:
         folder: the run folder.
-        train: random networks there are to be in all, one seed each; they are spread over the sizes
-            in the space, are kept, and may become the winner.
+        train: random networks there are to be in all, 8 or more; new ones are trained once, with
+            --score-by training twice. They are spread over sizes, kept, and may become the winner.
         quiet: print nothing.
     """
     _open(folder, quiet).trust(train=train)
@@ -215,7 +215,7 @@ def ask(
         budget_scale: budgets are equally likely by their MACs, or by the logarithm of these; by
             default as in the run.
         top: how many candidates to show.
-        calibrated: rank by the accuracy that the networks the run has trained let expect of them.
+        calibrated: rank by expected accuracy, foretold from the networks that the run has trained.
         out: file for their choices, one dictionary a line as `score` reads them; by default they
             are printed.
     """

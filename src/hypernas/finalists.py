@@ -158,17 +158,22 @@ def picked(
     return picks
 
 
+def require_scored(place: Workplace, scored: Sequence[Scored]) -> None:
+    """Refuse a run of which nothing was scored yet.
+
+    Raises:
+        RunError: says what to do.
+    """
+    if not scored:
+        raise RunError(f"{place.folder} has no scored candidates; run `hypernas search` on it")
+
+
 def kept_picks(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
     """Return the picks as they are kept; None where more was scored, or others are asked for.
 
     Those of a ladder that was stopped, or climbed by shorter trainings, are none yet.
-
-    Raises:
-        RunError: nothing was scored yet.
     """
     path, plan = place.folder / "picks.json", place.plan
-    if not scored:
-        raise RunError(f"{place.folder} has no scored candidates; run `hypernas search` on it")
     picks = read_json(path, Picks) if path.exists() else None
     if picks is not None:
         asked = picks.trials, picks.finalists, picks.sample
@@ -180,11 +185,7 @@ def kept_picks(place: Workplace, scored: Sequence[Scored]) -> Picks | None:
 
 
 def renewed(place: Workplace, scored: Sequence[Scored], voice: Voice) -> Picks:
-    """Return the networks to train; they are picked anew when more was scored, or others asked for.
-
-    Raises:
-        RunError: nothing was scored yet.
-    """
+    """Return the networks to train, picked anew when more was scored, or others are asked for."""
     picks = kept_picks(place, scored)
     if picks is None:
         voice.say("picking finalists, random networks and the biggest that fits …")

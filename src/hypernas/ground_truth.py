@@ -21,8 +21,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from scipy.stats import kendalltau
 
 from hypernas import data
 from hypernas.asked import GroundTruth
@@ -36,6 +34,7 @@ from hypernas.files import replacing
 from hypernas.jobs import Train
 from hypernas.lock import owned
 from hypernas.randomness import rng
+from hypernas.ranking import tau
 from hypernas.results import Struct, Training
 from hypernas.searching import distinct
 from hypernas.training import Recipe
@@ -350,12 +349,8 @@ def _show(table: Table, measure: str, voice: Voice) -> None:
     )
     for name in ("params", "macs"):
         sizes = [getattr(truth, name) for truth in table.networks]
-        voice.say(f"Kendall's tau of {name} and {measure}: {_tau(sizes, first)}")
+        voice.say(f"Kendall's tau of {name} and {measure}: {tau(sizes, first)}")
     twice = [(first[n], t.accuracy(1)) for n, t in enumerate(table.networks) if len(t.trials) > 1]
     if len(twice) > 2:
         one, other = np.array(twice, dtype=float).T
-        voice.say(f"Kendall's tau of two seeds, {len(twice)} networks: {_tau(one, other)}")
-
-
-def _tau(one: ArrayLike, other: ArrayLike) -> str:
-    return f"{kendalltau(one, other).statistic:.2f}"
+        voice.say(f"Kendall's tau of two seeds, {len(twice)} networks: {tau(one, other)}")

@@ -44,7 +44,7 @@ be much better than the best, or ``full`` have arrived. The best ``finalists`` o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Protocol
 
@@ -66,7 +66,7 @@ AGAIN = Prior(0.95, 0.1, features=False)
 """what a score is worth for the same on more images; of other rungs little is known before"""
 AFTER_WARM = Prior(0.3, second=0.2)
 """some steps say no more than the score, but something else (docs/log.md)"""
-LEAST = 2
+LEAST_ARRIVED = 2
 """candidates that arrive in any case"""
 REGRET, SURE = 0.005, 0.9
 """no more arrive when with this probability no entry is so much better than the best"""
@@ -134,6 +134,7 @@ class Standing:
         best: the trained entry of which most is expected.
         certainty: probability that no entry is better than it by REGRET or more.
         arrived: candidates that are trained to the end, best first.
+        finalists: those of them that have all seeds; there are none before the end.
         expected: mean accuracy over seeds that is expected of each entry, (N,).
         deviations: how far each may be off, (N,).
         rungs: on how many rungs each entry stands, the top counted.
@@ -146,6 +147,7 @@ class Standing:
     expected: Floats
     deviations: Floats
     rungs: list[int]
+    finalists: Sequence[int] = ()
     ended: bool = False
 
     @property
@@ -183,7 +185,7 @@ def climb(
         yield ladder.standing(left)
     finalists = ladder.standing(left).arrived[: widths.finalists]
     ladder.train({n: widths.seeds for n in finalists if len(ladder.accuracies[n]) < widths.seeds})
-    yield ladder.standing(left, ended=True)
+    yield replace(ladder.standing(left), finalists=finalists, ended=True)
 
 
 def by_promise(several: Sequence[Scored]) -> list[Scored]:
@@ -303,9 +305,9 @@ class _Ladder:
         arrived = sum(number in self.accuracies for number in left)
         if arrived >= min(self.widths.full, len(left)):
             return True
-        return arrived >= LEAST and self.standing(left).sure
+        return arrived >= LEAST_ARRIVED and self.standing(left).sure
 
-    def standing(self, left: Sequence[int], *, ended: bool = False) -> Standing:
+    def standing(self, left: Sequence[int]) -> Standing:
         """Return what is known now, where ``left`` are the candidates on the highest rung."""
         found = self.believed()
         means = found.means
@@ -318,7 +320,6 @@ class _Ladder:
             expected=means,
             deviations=found.deviations,
             rungs=[len(s) + (n in self.accuracies) for n, s in self.signals.items()],
-            ended=ended,
         )
 
     def believed(self) -> Posterior:

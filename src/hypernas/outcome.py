@@ -13,7 +13,7 @@ from torch import nn
 from hypernas import tasks, trust
 from hypernas.best import Best, trained
 from hypernas.comparing import standings
-from hypernas.config import Config, Plan
+from hypernas.config import Plan
 from hypernas.console import Update, Voice, share, short
 from hypernas.early_exits import EarlyExits, asked, stops
 from hypernas.errors import RunError
@@ -34,7 +34,6 @@ from hypernas.results import (
     Scored,
     Search,
     Stop,
-    Verdict,
 )
 from hypernas.training import Recipe
 from hypernas.verdict import verdict
@@ -98,7 +97,13 @@ def collect(
             score_by=config.score_by,
             stages=place.sampler.stages(len(scored)),
         ),
-        verdict=_judged(config, finalists, random, biggest, data.test),
+        verdict=verdict(
+            finalists,
+            random,
+            biggest,
+            test_examples=data.test,
+            chosen=config.score_by == "training",
+        ),
         trust=trust.trust(place, found, seconds, len(scored), _climbed(place), progress),
         compared=standings(place, sorted(finalists, key=lambda n: (-n.score, n.params)), scored),
         export=done.checks,
@@ -124,38 +129,6 @@ def lacking(found: Sequence[Network]) -> str:
     there = {network.source for network in found}
     without = [name for source, name in groups.items() if source not in there]
     return f"no {' and no '.join(without)} is trained yet" if without else ""
-
-
-def _judged(
-    config: Config,
-    finalists: Sequence[Network],
-    random: Sequence[Network],
-    biggest: Network,
-    examples: int,
-) -> Verdict:
-    """Return the verdict on what was found, where a training that chooses has a lucky seed.
-
-    Its luck is in the test split too. The ladder chooses before each first training, and after it
-    who gets more: so all that it trained are held against random ones by their first seeds alone,
-    and its best against the biggest by the others. With ``--score-by training`` the first seed has
-    chosen, and is left out of both. A single seed cannot be left out, and so its luck is not known.
-    """
-    repeated = [*finalists, *random, biggest]
-    most = max(len(network.seeds) for network in finalists)
-    several = [network for network in finalists if len(network.seeds) == most]
-    later = [network.later for network in several] if most > 1 else None
-    if config.climbs:
-        first, drawn = (
-            [msgspec.structs.replace(network, seeds=network.seeds[:1]) for network in group]
-            for group in (finalists, random)
-        )
-    elif config.score_by == "training":
-        first, drawn = later or several, random
-    else:
-        return verdict(several, random, biggest, repeated=repeated, test_examples=examples)
-    if later is None:
-        repeated = []
-    return verdict(first, drawn, biggest, picks=later, repeated=repeated, test_examples=examples)
 
 
 def _unfinished(picks: Picks, found: Sequence[Network], plan: Plan) -> str:

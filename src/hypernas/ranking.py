@@ -12,20 +12,18 @@ Legend: F fits or seeds that gave values, N networks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from hypernas.results import Estimate
+from hypernas.results import Estimate, Pairs
 
 RESAMPLES = 2000
 GROUPS = 5
 """quantiles of MACs within which networks count as of equal size"""
 
 Floats = NDArray[np.float64]
-Pairs = Literal["all", "better half", "equal size"]
 
 
 def pairs_of(accuracy: ArrayLike, macs: ArrayLike) -> dict[Pairs, NDArray[np.bool_]]:

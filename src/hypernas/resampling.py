@@ -32,11 +32,8 @@ class Draws:
     val: np.ndarray
     test: np.ndarray
 
-    def best(self, values: np.ndarray, count: int | None = None) -> np.ndarray:
-        """Return the value of the best by validation of each resample, (RESAMPLES,).
-
-        Of the first ``count`` networks of each, if that is given.
-        """
+    def best(self, values: np.ndarray, count: int) -> np.ndarray:
+        """Return the value of the best by validation of the first ``count``, (RESAMPLES,)."""
         return np.take_along_axis(values, self.val[:, :count].argmax(1)[:, None], 1)[:, 0]
 
 
@@ -78,11 +75,6 @@ class Group:
         return self.val.sum(1) / self.counts
 
     @property
-    def pick(self) -> int:
-        """Position of the network with the highest mean validation accuracy."""
-        return int(self.val_means.argmax())
-
-    @property
     def fewest_seeds(self) -> int:
         """Trainings of the network that has the fewest."""
         return int(self.counts.min())
@@ -112,17 +104,14 @@ class Group:
         )
         return Draws(networks, val, test)
 
-    def with_luck(self, luck: Luck | None, rng: np.random.Generator) -> Draws:
-        """Draw other seeds of all k networks, whose luck is ``luck``."""
-        k, most = self.val.shape
-        changes = np.zeros((2, RESAMPLES, k))
-        if luck is not None:
-            drawn = rng.integers(len(luck.val), size=(RESAMPLES, k, most))
-            there = np.arange(most) < self.counts[:, None]
-            for change, residuals in zip(changes, (luck.val, luck.test), strict=True):
-                change += (residuals[drawn] * there).sum(2) / self.counts
-        networks = np.tile(np.arange(k), (RESAMPLES, 1))
-        return Draws(networks, self.val_means + changes[0], self.means + changes[1])
+    def with_luck(self, luck: Luck | None, rng: np.random.Generator) -> np.ndarray:
+        """Draw other seeds of all k networks, whose luck is ``luck``; (RESAMPLES, k) on test."""
+        k, most = self.test.shape
+        if luck is None:
+            return np.tile(self.means, (RESAMPLES, 1))
+        drawn = rng.integers(len(luck.test), size=(RESAMPLES, k, most))
+        there = np.arange(most) < self.counts[:, None]
+        return self.means + (luck.test[drawn] * there).sum(2) / self.counts
 
     def split_luck(self, examples: int, rng: np.random.Generator) -> np.ndarray:
         """Draw how far each accuracy is off for the split's sake, (RESAMPLES, k).
@@ -183,6 +172,16 @@ def different(networks: Sequence[Trained]) -> list[Trained]:
     """Return networks once each; of one with several sources that with the most seeds."""
     by_seeds = sorted(networks, key=lambda network: len(network.seeds))
     return list({canonical(network.choices): network for network in by_seeds}.values())
+
+
+def alike(networks: Sequence[Network], first: int = 0) -> list[Network]:
+    """Return networks by the seeds, from ``first`` on, that all of them have.
+
+    What luck a seed brings is in part common to networks (docs/log.md, 2026-11-30), so a mean over
+    other seeds would be another one for no reason of the network's own.
+    """
+    fewest = min(len(network.seeds) for network in networks)
+    return [network.by_seeds(first, fewest) for network in networks]
 
 
 def stretch(k: int, freedom: int | None = None) -> float:

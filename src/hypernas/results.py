@@ -9,6 +9,8 @@ import msgspec
 
 Answer = Literal["yes", "no", "not shown"]
 Source = Literal["search", "random", "biggest"]
+Pairs = Literal["all", "better half", "equal size"]
+"""of networks, over which a ranking is judged"""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,8 +95,7 @@ class Training(Struct, frozen=True):
     seconds: float
     """CPU seconds of the training"""
     test_deviation: float | None = None
-    """how far it is off for the luck of the test split; None where that follows from its size, as
-    of shares that are right"""
+    """how far it is off for the luck of the test split; None where that follows from its size"""
     curve: list[TrainedExit] = []
     """where a run has budgets; the accuracies above are then means over them"""
     by_epoch: list[float] = []
@@ -202,10 +203,9 @@ class Network(Scored, frozen=True, kw_only=True):
     seeds: list[Training]
     source: Source
 
-    @property
-    def later(self) -> Network:
-        """The same without the first of its seeds, of which it has several."""
-        left = self.seeds[1:]
+    def by_seeds(self, first: int, last: int | None = None) -> Network:
+        """Return the same by some of its seeds, of which there is one at least."""
+        left = self.seeds[first:last]
         tested = [t.test_accuracy for t in left if t.test_accuracy is not None]
         return msgspec.structs.replace(
             self,
@@ -287,7 +287,7 @@ class Verdict(Struct, frozen=True):
     best_difference: tuple[float, float, float] | None = None
     """test accuracy of the best by validation among the searched minus among the random"""
     biggest_difference: tuple[float, float, float] | None = None
-    """test accuracy of the searched best by validation minus that of the biggest that fits"""
+    """test accuracy of the best of the searched minus that of the biggest that fits"""
 
 
 class Estimate(Struct, frozen=True):
@@ -310,8 +310,8 @@ class Ranked(Struct, frozen=True):
     """How well one signal ranks the sample."""
 
     name: str
-    tau: dict[str, Estimate]
-    """Kendall's, by pairs: all, better half, equal size"""
+    tau: dict[Pairs, Estimate]
+    """Kendall's, of those pairs of which there are enough"""
     spearman: Estimate
     overlap: Estimate
     """share of its k best that are among the k most accurate"""
@@ -340,7 +340,7 @@ class Meter(Struct, frozen=True):
     """k of overlap and regret"""
     signals: list[Ranked]
     """the score first"""
-    ceiling: dict[str, Estimate] | None
+    ceiling: dict[Pairs, Estimate] | None
     """Kendall's tau, by pairs, of the first two seeds of the networks that have two"""
     repeated: int
     """networks that have two seeds, finalists too: the range of these may be narrower"""
@@ -350,10 +350,11 @@ class Meter(Struct, frozen=True):
     tie: Tie | None
     """None where no network was trained twice"""
     random_search: Estimate | None
-    """expected accuracy of the best of as many random networks as the search would have paid for;
-    estimated from the sample"""
+    """expected accuracy of the best of as many as the search would pay for, from the sample"""
     random_count: int
     text: str
+    searched: float | None = None
+    """accuracy of the best by validation of what the search found, each by as many seeds"""
 
 
 class Result(Struct, frozen=True):

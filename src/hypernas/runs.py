@@ -32,7 +32,7 @@ from hypernas.config import Config, check, in_full
 from hypernas.console import Voice
 from hypernas.errors import ConfigError, RunError
 from hypernas.files import read_json, write_json, write_tensors
-from hypernas.finalists import sampled, so_far
+from hypernas.finalists import require_scored, sampled, so_far
 from hypernas.fitting import fit
 from hypernas.lock import owned
 from hypernas.preparing import is_made, prepare
@@ -42,7 +42,7 @@ from hypernas.searching import search
 from hypernas.strategy import train_chosen
 from hypernas.timing import seconds_of, timed
 from hypernas.transferring import Target
-from hypernas.trust import LEAST
+from hypernas.trust import LEAST_SAMPLE
 from hypernas.workers import Pool
 from hypernas.workplace import Workplace
 
@@ -113,8 +113,7 @@ class Run(Answers):
             counts: ``finalists``, ``seeds`` or ``epochs`` where they are to differ from the plan.
         """
         with owned(self.folder):
-            self._change_plan(**counts)
-            self._train()
+            self._train(**counts)
 
     def go_on(self, *, epochs: int) -> None:
         """Train the winner for ``epochs`` more, and bring export and report up to date."""
@@ -179,7 +178,7 @@ class Run(Answers):
         return found
 
     def trust(self, *, train: int) -> Meter:
-        """Train so many random networks in all, one seed each, and say how well scores rank.
+        """Train so many random networks in all, and say how well scores rank.
 
         They count among the random networks of the run from then on; one that is better than the
         winner takes its place, and goes on for as many epochs as that one did.
@@ -187,15 +186,16 @@ class Run(Answers):
         Raises:
             ConfigError: they are too few to say anything.
         """
-        if train < LEAST:
-            raise ConfigError(f"--train is {train}; expected {LEAST} or more random networks")
-        if len(sampled(self.place, LEAST)) < LEAST:
+        if train < LEAST_SAMPLE:
+            raise ConfigError(
+                f"--train is {train}; expected {LEAST_SAMPLE} or more random networks"
+            )
+        if len(sampled(self.place, LEAST_SAMPLE)) < LEAST_SAMPLE:
             limited = self.config.limits != Limits()
             where = "are within the limits; raise the limit" if limited else "are in the space"
-            raise ConfigError(f"fewer than {LEAST} different networks {where}")
+            raise ConfigError(f"fewer than {LEAST_SAMPLE} different networks {where}")
         with owned(self.folder):
-            self._change_plan(sample=max(train, self.place.plan.sample))
-            self._train()
+            self._train(sample=max(train, self.place.plan.sample))
             self._keep_up()
             self._export()
             self._report()
@@ -264,7 +264,9 @@ class Run(Answers):
                 progress=update,
             )
 
-    def _train(self) -> None:
+    def _train(self, **counts: int | None) -> None:
+        require_scored(self.place, self.scored)  # or a plan would be changed for nothing
+        self._change_plan(**counts)
         train_chosen(self.place, self.scored, self.voice)
         self._forget_best()
 

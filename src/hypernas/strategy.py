@@ -14,11 +14,7 @@ from hypernas.workplace import Workplace
 
 
 def train_chosen(place: Workplace, scored: Sequence[Scored], voice: Voice) -> None:
-    """Train the finalists, random networks and the biggest that fits, those not trained yet.
-
-    Raises:
-        RunError: nothing was scored yet.
-    """
+    """Train the finalists, random networks and the biggest that fits, those not trained yet."""
     if place.config.climbs:
         with timed(place.folder, "train"):
             picks: Picks | None = climbed(place, scored, voice)

@@ -25,14 +25,17 @@ from hypernas.console import Update, Voice, cost
 from hypernas.jobs import ZeroCost
 from hypernas.proxies import Timed, common
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
-from hypernas.resampling import Luck, different
-from hypernas.results import Answer, Estimate, Meter, Network, Ranked, Tie
+from hypernas.resampling import Group, Luck, alike, different
+from hypernas.results import Answer, Estimate, Meter, Network, Pairs, Ranked, Tie
 from hypernas.workplace import Workplace
 
-LEAST = 8
+LEAST_SAMPLE = 8
 """networks without which nothing is said of a ranking"""
+LEAST_PAIRS = 10
+"""of networks, without which no tau is told of them"""
 TIE_DRAWS = 10_000
 """of the luck of all networks"""
+SOURCES = {"search": "a searched one", "random": "a random one", "biggest": "the biggest"}
 TOP = 5
 """picks of which overlap and regret are told, where the sample has twice as many"""
 
@@ -55,10 +58,13 @@ def trust(
         climb_seconds: CPU seconds of the ladder beside the trainings of these networks.
         progress: told for how many networks the rivals are computed.
     """
-    sample = [network for network in networks if network.source == "random"]
-    by_training = place.config.score_by == "training"
-    if by_training:  # their first seed is the score
-        sample = [network.later for network in sample if len(network.seeds) > 1]
+    first = int(place.config.score_by == "training")  # then the first seed is the score
+    random, searched = (
+        [n for n in networks if n.source == source and len(n.seeds) > first]
+        for source in ("random", "search")
+    )
+    those = alike([*random, *searched], first) if random else []
+    sample, found_alike = those[: len(random)], those[len(random) :]
     place.threads(1)  # as in the processes of a run: last digits depend on it
     found: list[dict[str, Timed]] = []
     for done, network in enumerate(sample, start=1):
@@ -72,26 +78,41 @@ def trust(
         rivals[name] = [v.value for v in each], float(np.mean([v.seconds for v in each]))
     search = seconds.get("search", 0.0) * place.config.processes
     search += seconds.get("fit", 0.0) * place.plan.threads
-    # of these the search itself has trained the first seed
-    searched = [n.seeds[int(by_training) :] for n in networks if n.source == "search"]
-    trained = sum(training.seconds for seeds in searched for training in seeds)
+    # where the first seed is the score the search itself has trained it
+    trained = sum(training.seconds for n in searched for training in n.seeds[first:])
     paid = search + climb_seconds + trained
-    return meter(sample, networks, rivals, scored=scored, search_seconds=search, paid_seconds=paid)
+    return meter(
+        sample,
+        networks,
+        rivals,
+        searched=found_alike,
+        scored=scored,
+        search_seconds=search,
+        paid_seconds=paid,
+    )
 
 
 def ranked(
     name: str, values: ArrayLike, accuracy: ArrayLike, macs: ArrayLike, seconds: float, top: int
 ) -> Ranked:
     """Return how well values (N,) rank networks of these accuracies and MACs, each (N,)."""
-    pairs = pairs_of(accuracy, macs)
     return Ranked(
         name=name,
-        tau={kind: tau(values, accuracy, chosen) for kind, chosen in pairs.items()},
+        tau=_taus(values, accuracy, macs),
         spearman=spearman(values, accuracy),
         overlap=overlap(values, accuracy, top),
         regret=regret(values, accuracy, top),
         seconds=seconds,
     )
+
+
+def _taus(values: ArrayLike, accuracy: ArrayLike, macs: ArrayLike) -> dict[Pairs, Estimate]:
+    """Return tau over those pairs of networks of which there are enough."""
+    return {
+        kind: tau(values, accuracy, chosen)
+        for kind, chosen in pairs_of(accuracy, macs).items()
+        if np.triu(chosen, 1).sum() >= LEAST_PAIRS
+    }
 
 
 def beyond(values: ArrayLike, accuracy: ArrayLike, sizes: Sequence[ArrayLike]) -> Estimate:
@@ -132,29 +153,36 @@ def tied(networks: Sequence[Network]) -> Tie | None:
     """Return which networks may be the best on validation, as far as seeds tell.
 
     The mean of a seeds is off by luck with the deviation s / √a, where s is pooled over all
-    networks that have several seeds. A network is left out when others are so far above it as luck
-    would put them in 5 of 100 cases if it were the best: so the best is among those returned, and
-    of networks that are all alike each is, with 95 %. Source: Gupta, Technometrics 1965 (subset
-    selection); here with a number of seeds of each network's own, by simulation.
+    networks that have several seeds. Two are compared by the seeds that both have, for part of that
+    luck is common. A network is left out when others are so far above it as luck would put them in
+    5 of 100 cases if it were the best: so the best is among those returned, and of networks that
+    are all alike each is, with 95 %. Source: Gupta, Technometrics 1965 (subset selection); here
+    with a number of seeds of each network's own, by simulation.
     """
     networks = different(networks)
     luck = Luck.of(networks)
     if luck is None:
         return None
-    means = np.array([network.val_accuracy for network in networks])
-    each = 1 / np.array([len(network.seeds) for network in networks])
-    rng = np.random.default_rng(0)
+    found = Group.of(networks)
+    rng, numbers = np.random.default_rng(0), np.arange(len(networks))
     spread = np.sqrt(rng.chisquare(luck.freedom, TIE_DRAWS) / luck.freedom)
-    drawn = rng.normal(size=(TIE_DRAWS, len(networks))) * np.sqrt(each) / spread[:, None]
+    means = _by_first_seeds(found.val)
+    drawn = _by_first_seeds(rng.normal(size=(TIE_DRAWS, *found.val.shape))) / spread[:, None, None]
     equal = []
     for number, network in enumerate(networks):
-        wide = np.sqrt(each + each[number])
-        above = ((means - means[number]) / wide).max()
-        by_luck = ((drawn - drawn[:, [number]]) / wide).max(1)
+        both = np.minimum(found.counts, found.counts[number])
+        wide = np.sqrt(2 / both)
+        above = ((means[numbers, both - 1] - means[number, both - 1]) / wide).max()
+        by_luck = ((drawn[:, numbers, both - 1] - drawn[:, number, both - 1]) / wide).max(1)
         if (by_luck * luck.deviation >= above).mean() > 0.05:
             equal.append(network)
     smallest = min(equal, key=lambda network: (network.params, network.macs))
     return Tie(networks=len(equal), smallest=smallest, deviation=luck.deviation)
+
+
+def _by_first_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means over the first 1, 2, … seeds of values (…, seeds), in the same shape."""
+    return values.cumsum(-1) / np.arange(1, values.shape[-1] + 1)
 
 
 def best_of_random(validation: ArrayLike, test: ArrayLike, count: int) -> Estimate:
@@ -172,13 +200,12 @@ def best_of_random(validation: ArrayLike, test: ArrayLike, count: int) -> Estima
     return Estimate(value=float(tested @ shares), low=float(low), high=float(high))
 
 
-def ceiling(twice: Sequence[Network]) -> dict[str, Estimate] | None:
-    """Return how well the first seed of networks ranks the second, or None of fewer than LEAST."""
-    if len(twice) < LEAST:
+def ceiling(twice: Sequence[Network]) -> dict[Pairs, Estimate] | None:
+    """Return how well the first seed of networks ranks the second; None of too few networks."""
+    if len(twice) < LEAST_SAMPLE:
         return None
     first, second = ([_tested(n, seed) for n in twice] for seed in (0, 1))
-    pairs = pairs_of(first, [network.macs for network in twice])
-    return {kind: tau(second, first, chosen) for kind, chosen in pairs.items()}
+    return _taus(second, first, [network.macs for network in twice])
 
 
 def _tested(network: Network, seed: int) -> float:
@@ -192,21 +219,23 @@ def meter(
     everything: Sequence[Network],
     rivals: Mapping[str, tuple[Sequence[float], float]],
     *,
+    searched: Sequence[Network] = (),
     scored: int,
     search_seconds: float,
     paid_seconds: float,
 ) -> Meter | None:
-    """Return how far the scores of a run may be believed; None of fewer than LEAST networks.
+    """Return how far the scores of a run may be believed; None of fewer than LEAST_SAMPLE networks.
 
     Args:
-        sample: random networks, trained.
+        sample: random networks, by the same seeds.
         everything: all trained networks, with all their seeds.
         rivals: by name, a value of each network of the sample, and the CPU seconds of one.
+        searched: what the search found, by the seeds of the sample.
         scored: candidates of the search.
         search_seconds: CPU seconds of fit and search together.
         paid_seconds: CPU seconds of these, of the ladder, and of all trainings of what was found.
     """
-    if len(sample) < LEAST:
+    if len(sample) < LEAST_SAMPLE:
         return None
     accuracy = [network.test_accuracy or 0.0 for network in sample]
     macs = [network.macs for network in sample]
@@ -233,6 +262,7 @@ def meter(
         tie=tie,
         random_search=best_of_random(validation, accuracy, count) if count else None,
         random_count=count,
+        searched=max(searched, key=lambda n: n.val_accuracy).test_accuracy if searched else None,
         text=_in_words(len(sample), signals, partial, answer, tie),
     )
 
@@ -260,8 +290,9 @@ def _in_words(
     else:
         parts.append(
             f"a seed moves a network by {100 * tie.deviation:.1f} points, and below that noise "
-            f"{tie.networks} networks are a tie with the best; the smallest of them has "
-            f"{tie.smallest.params:,} params"
+            f"{tie.networks} networks are a tie with the best; the smallest of them, "
+            f"{SOURCES[tie.smallest.source]}, has {tie.smallest.params:,} params (its choices: "
+            "trust.tie in result.json)"
         )
     return "; ".join(parts)
 
@@ -270,33 +301,24 @@ def show(voice: Voice, found: Meter | None) -> None:
     """Print how each signal ranks the sample, and in words what that means."""
     if found is None:
         voice.say(
-            f"trust: fewer than {LEAST} random networks are trained, too few to say how scores "
-            "rank; hypernas trust RUN --train 20 trains more"
+            f"trust: fewer than {LEAST_SAMPLE} random networks are trained, too few to say how "
+            "scores rank; hypernas trust RUN --train 20 trains more"
         )
         return
-    kinds = [kind for kind in found.signals[0].tau if kind != "all"]
-    header = ("ranked by", "tau (95 %)", *kinds, "regret", "CPU s")
+    kinds = list(found.signals[0].tau)
+    header = ("ranked by", "tau (95 %)", *kinds[1:], "regret", "CPU s")
     rows: list[tuple[str, ...]] = [
         (
             signal.name,
-            str(signal.tau["all"]),
-            *(_short(signal.tau[kind]) for kind in kinds),
+            *(str(signal.tau[kind]) for kind in kinds),
             f"{100 * signal.regret.value:.1f}",
             cost(signal.seconds),
         )
         for signal in found.signals
     ]
     if found.ceiling is not None:
-        below = [_short(found.ceiling[kind]) for kind in kinds]
-        rows.append(
-            (
-                f"another seed, {found.repeated} networks",
-                str(found.ceiling["all"]),
-                *below,
-                "–",
-                "–",
-            )
-        )
+        reached = [str(found.ceiling.get(kind, "–")) for kind in kinds]
+        rows.append((f"another seed, {found.repeated} networks", *reached, "–", "–"))
     about = f"regret: in points, of the best of {found.top}; CPU s: of one"
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
     if found.random_search is not None:
@@ -304,10 +326,6 @@ def show(voice: Voice, found: Meter | None) -> None:
             f"random search for the same processor time: about {found.random_count} networks, "
             f"the best of which is expected at {found.random_search.value:.2%} on test or above "
             f"(estimated from {found.networks})"
+            + (f"; the best of this search has {found.searched:.2%}" if found.searched else "")
         )
     voice.say(f"trust: {found.text}")
-
-
-def _short(found: Estimate) -> str:
-    """Return an estimate alone; its interval is in the report."""
-    return f"{found.value:.2f}".replace("-", "−")

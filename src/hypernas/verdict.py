@@ -5,14 +5,19 @@ Three differences of test accuracy are judged, each with a 95 % interval from 10
 - mean of the searched minus mean of the random networks;
 - the best by validation among the searched minus the best by validation among the random, of as
   many: where one group is larger, what is to be expected of the best of so many of it;
-- the best by validation among the searched minus the biggest that fits.
+- the best of the searched by validation of its first seed minus the biggest that fits, both by
+  the seeds after it.
+
+**By which seeds.** The first two hold networks against each other by the seeds that all of them
+have, for a seed's luck is in part common to networks. A seed that chose is lucky, on the test split
+too. So the third is by seeds that had no say in the pick; and where the searched were chosen by
+their first seed (``--score-by training``) that one is left out of the others.
 
 **What is resampled.** For the first two, networks within each group with replacement, then seeds
 within each network with replacement; the best is chosen anew, by resampled validation accuracy, in
-every resample. The biggest is one particular network and the finalists are the ones this search
-gave, so for the third only the luck of seeds is drawn, and the pick among the finalists is made
-anew. That luck is taken to be alike for all networks: what is drawn are the residuals of every
-network that was trained several times, so that a network of one seed has its luck too.
+every resample. The pick and the biggest are two particular networks, so for the third only the
+luck of seeds is drawn. That luck is taken to be alike for all networks: what is drawn are the
+residuals of every network that was trained several times, so that a single seed has its luck too.
 
 **Why that is stretched.** A bootstrap of k items is too narrow: for a mean by √((k-1)/k), and it
 knows nothing of Student's t. The resampled deviations are stretched by the factor that makes the
@@ -37,7 +42,7 @@ import numpy as np
 from scipy import stats
 
 from hypernas.choices import canonical
-from hypernas.resampling import RESAMPLES, Difference, Group, Luck, interval, stretch
+from hypernas.resampling import RESAMPLES, Difference, Group, Luck, alike, interval, stretch
 from hypernas.results import Answer, Contrast, Network, Rebuilt, Verdict
 
 
@@ -56,7 +61,7 @@ def contrast(one: Rebuilt, others: Sequence[Rebuilt], *, test_examples: int) -> 
     a, b = Group.of([one]), Group.of(others)
     if len(others) == 1:
         luck = Luck.of([one, *others])
-        difference = _against_biggest(a, b, luck, test_examples, rng)
+        difference = _against_one(a, b, luck, test_examples, rng)
         known = luck is not None
     else:
         difference = _against_mean(a, b, test_examples, rng)
@@ -83,8 +88,7 @@ def verdict(
     biggest: Network,
     *,
     test_examples: int,
-    picks: Sequence[Network] | None = None,
-    repeated: Sequence[Network] | None = None,
+    chosen: bool = False,
 ) -> Verdict:
     """Compare the searched networks with random ones and with the biggest that fits.
 
@@ -95,34 +99,36 @@ def verdict(
     networks, and the answer is "not shown".
 
     ``beats_biggest`` follows the interval of the third difference. It is "not shown" when the pick
-    is the biggest itself, and when no network was trained twice, for two differ by luck as well.
+    is the biggest itself, and when one of the two has a single seed.
 
     Args:
         finalists: the searched.
         random: networks drawn at random within the same limits.
         biggest: the biggest network within the limits.
         test_examples: size of the test split.
-        picks: the searched as they are held against the biggest, where that is another way, without
-            the seed that chose them; by default the finalists. The pick is the one with the highest
-            mean validation accuracy, of equals the smallest.
-        repeated: networks from whose seeds the luck of one is known; by default all that are given.
+        chosen: whether the first seed of the finalists has chosen them. Where they have no other
+            nothing is shown.
     """
     rng = np.random.default_rng(0)
-    # of equally good networks the smallest is the pick, as in the run itself
-    chosen = finalists if picks is None else picks
-    finalists, random, chosen = (
-        sorted(group, key=lambda n: n.params) for group in (finalists, random, chosen)
-    )
-    searched, drawn, picked, large = map(Group.of, (finalists, random, chosen, [biggest]))
+    # of equally good networks the smallest is the best, as in the run itself
+    finalists, random = (sorted(group, key=lambda n: n.params) for group in (finalists, random))
+    fewest = min(len(network.seeds) for network in [*finalists, *random])
+    fair = not chosen or fewest > 1
+    those = alike([*finalists, *random], first=int(chosen and fair))
+    searched, drawn = Group.of(those[: len(finalists)]), Group.of(those[len(finalists) :])
     mean, best = _against_random(searched, drawn, test_examples, rng)
-    luck = Luck.of([*finalists, *random, biggest] if repeated is None else repeated)
-    large_gap = _against_biggest(picked, large, luck, test_examples, rng)
-    pick_is_biggest = canonical(chosen[picked.pick].choices) == canonical(biggest.choices)
     beats_random = _joint_answer(mean, best)
-    if min(len(finalists), len(random)) < 2:
+    if min(len(finalists), len(random)) < 2 or not fair:
         beats_random = "not shown"
+
+    pick = _pick(finalists)
+    itself = canonical(pick.choices) == canonical(biggest.choices)
+    later = min(len(pick.seeds), len(biggest.seeds)) > 1
+    luck = Luck.of([*finalists, *random, biggest]) if later else None
+    one, large = (Group.of([n]) for n in alike([pick, biggest], first=int(later)))
+    large_gap = _against_one(one, large, luck, test_examples, rng)
     beats_biggest = _answer(large_gap)
-    if pick_is_biggest or luck is None:
+    if itself or luck is None:
         beats_biggest = "not shown"
     # random networks of one seed each differ by luck too, which their spread holds
     caveat = _caveat(min(len(finalists), len(random)), luck)
@@ -131,12 +137,20 @@ def verdict(
         beats_biggest=beats_biggest,
         text=(
             f"{_random_words(beats_random, mean, best, test_examples)}; "
-            f"{_biggest_words(beats_biggest, large_gap, pick_is_biggest)}{caveat}."
+            f"{_biggest_words(beats_biggest, large_gap, pick_is_biggest=itself, later=later)}"
+            f"{caveat}."
         ),
         random_difference=mean,
         best_difference=best,
         biggest_difference=large_gap,
     )
+
+
+def _pick(finalists: Sequence[Network]) -> Network:
+    """Return, of those with the most seeds, the best by validation of the first."""
+    most = max(len(network.seeds) for network in finalists)
+    several = [network for network in finalists if len(network.seeds) == most]
+    return max(several, key=lambda network: network.seeds[0].val_accuracy)
 
 
 def _against_random(
@@ -165,17 +179,14 @@ def _against_random(
     return means, bests
 
 
-def _against_biggest(
-    searched: Group, large: Group, luck: Luck | None, examples: int, rng: np.random.Generator
+def _against_one(
+    one: Group, other: Group, luck: Luck | None, examples: int, rng: np.random.Generator
 ) -> Difference:
-    """Return the difference between the pick among the searched and the biggest."""
-    a, b = (group.with_luck(luck, rng) for group in (searched, large))
-    return interval(
-        searched.means[searched.pick] - large.means[0],
-        a.best(a.test) - b.test[:, 0],
-        a.best(searched.split_luck(examples, rng)) - large.split_luck(examples, rng)[:, 0],
-        luck.stretch if luck else 1.0,
-    )
+    """Return the difference between two networks, each a group of its own."""
+    a, b = (group.with_luck(luck, rng)[:, 0] for group in (one, other))
+    c, d = (group.split_luck(examples, rng)[:, 0] for group in (one, other))
+    wider = luck.stretch if luck else 1.0
+    return interval(one.means[0] - other.means[0], a - b, c - d, wider)
 
 
 def _against_mean(one: Group, others: Group, examples: int, rng: np.random.Generator) -> Difference:
@@ -224,7 +235,9 @@ def _random_words(answer: Answer, mean: Difference, best: Difference, examples: 
     )
 
 
-def _biggest_words(answer: Answer, difference: Difference, pick_is_biggest: bool) -> str:
+def _biggest_words(
+    answer: Answer, difference: Difference, *, pick_is_biggest: bool, later: bool
+) -> str:
     if pick_is_biggest:
         return "the biggest network that fits was itself the best of the searched"
     start = {
@@ -232,7 +245,7 @@ def _biggest_words(answer: Answer, difference: Difference, pick_is_biggest: bool
         "no": "the biggest network that fits did better than the best searched:",
         "not shown": "against the biggest network that fits no difference was shown:",
     }[answer]
-    return f"{start} {with_interval(difference)}"
+    return f"{start} {with_interval(difference)}{' by the seeds after the first' if later else ''}"
 
 
 def _caveat(networks: int, luck: Luck | None) -> str:

@@ -27,7 +27,7 @@ from hypernas.explaining.factors import Factor
 from hypernas.randomness import numpy_rng
 from hypernas.results import Estimate
 
-LEAST = 50
+LEAST_SCORED = 50
 """candidates from which anything is estimated"""
 MOST_COLUMNS = 280
 """coefficients of a model, enough for all pairs of nas-bench-201; time grows with their cube"""

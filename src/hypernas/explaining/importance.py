@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from hypernas.explaining.effects import LEVEL
-from hypernas.explaining.estimated import LEAST, Model, model_of
+from hypernas.explaining.estimated import LEAST_SCORED, Model, model_of
 from hypernas.explaining.exact import Table, full_table
 from hypernas.explaining.factors import POOLED, Factor, plain_factors, pooled_factors
 from hypernas.explaining.record import Importance, LeftOut, Step, Together, Weight
@@ -53,11 +53,11 @@ def importance_of(
     table = full_table(plain, scores, macs) if plain and whole else None
     if table is not None:
         return _importance(table, kept, []), notes
-    if len(kept) < LEAST:
+    if len(kept) < LEAST_SCORED:
         return None, [
             *notes,
             f"{len(kept)} candidates are too few to estimate how much each choice explains, which "
-            f"takes {LEAST}",
+            f"takes {LEAST_SCORED}",
         ]
     factors, left_out = pooled_factors(architectures)
     if not factors:
