@@ -206,7 +206,7 @@ def regret_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
     biggest = np.array([[regret(known, known.params, limit, 1) for limit in LIMITS]])
     found = {
         f"{PICKS} random ones": random,
-        f"{PICKS + CALIBRATION} random ones": more,
+        f"all of {PICKS + CALIBRATION} random ones": more,
         "the biggest that fits": biggest,
     } | {
         name: np.array([[regret(known, row, limit, PICKS) for limit in LIMITS] for row in w.values])
@@ -246,9 +246,10 @@ def regret(known: Known, values: Floats, limit: float, picks: int) -> float:
 
 
 def random_regret(known: Known, limit: float, picks: int) -> float:
-    """Return the expected regret of the best of so many different random ones."""
+    """Return the expected regret of the best of so many different random ones, or of all."""
     within = np.sort(known.accuracy[known.macs <= np.quantile(known.macs, limit)])
     count = len(within)
+    picks = min(picks, count)
     # the chance that all picks are among the lowest k
     lowest = [comb(k, picks) / comb(count, picks) for k in range(count + 1)]
     shares = np.diff(lowest)

@@ -85,7 +85,7 @@ def likelihood(candidate: Candidate, logits: reinforce.Logits) -> float:
 
 
 def bred(known: Known, settings: Settings) -> Way:
-    """Rank by in how few choices each differs from the parent that evolution would choose."""
+    """Rank by in how few choices each differs from the best of evolution's population."""
     sampler = LEARNERS["evolution"]
     rows, used = [], []
     for seed in settings.seeds:

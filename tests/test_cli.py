@@ -45,6 +45,23 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return shown[0]
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train nas-bench-201 digits", "for a table of SPACE and DATA --table FILE"),
+        ("train x --epochs y z", "Unrecognized options: z; for full helptext, run"),
+        ("train --epochs", "Expected 1 values; for full helptext, run hypernas train --help"),
+        ("run digits --minuts 3", "--minuts, 3; perhaps you meant: --minutes FLOAT"),
+    ],
+)
+def test_what_cannot_be_read_has_a_way_out(
+    capsys: pytest.CaptureFixture[str], command: str, words: str
+) -> None:
+    said = refused(capsys, *command.split())
+    assert words in said
+    assert ("takes one run folder" in said) == (command == "train nas-bench-201 digits")
+
+
 def picture(path: Path, size: tuple[int, int] = (8, 8), shade: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(shade).integers(0, 256, (*size, 3), dtype=np.uint8)

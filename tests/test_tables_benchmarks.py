@@ -17,6 +17,7 @@ from hypernas.choices import Decision
 from hypernas.cli import main
 from hypernas.errors import RunError
 from hypernas.ground_truth import Setting, Table, Trial, Truth, write
+from hypernas.ladder import first_of
 from hypernas.spaces import find
 from hypernas.training import Recipe
 
@@ -83,6 +84,7 @@ def test_random_regret_is_the_mean_over_all_picks(modules: Any, table: Any) -> N
     found = modules.ranking.random_regret(table, 1.0, 5)
     every = [max(some) for some in combinations(table.accuracy, 5)]
     assert found == pytest.approx(table.accuracy.max() - np.mean(every))
+    assert modules.ranking.random_regret(table, 0.25, COUNT + 1) == 0, "there are no more"
 
 
 def test_regret_keeps_to_the_limit(modules: Any, table: Any) -> None:
@@ -192,8 +194,8 @@ def test_the_ladder_pays_for_no_epoch_twice(
     paid = [climbed.by_then[number] for _, number in climbed.steps]
     assert paid == sorted(paid)
     if with_warm:
-        first = {*others, 11 if others else 0}
-        assert 2.0 * len(others) <= paid[0] <= 2.0 * (1 + len(others)) < paid[-1], first
+        first = {*others, first_of(those)}
+        assert paid[0] == 2.0 * len(first) < paid[-1], "the others climb after the first ones"
 
 
 def test_a_run_trains_some_random_ones_and_the_biggest_with_all_seeds(

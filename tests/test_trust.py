@@ -134,15 +134,6 @@ def test_networks_that_are_alike_are_a_tie() -> None:
     assert 0.01 < np.mean(left_out) < 0.06
 
 
-def test_a_tie_is_told_by_the_seeds_that_two_have() -> None:
-    """The first seed is lucky for all: one that has it alone is no better for that."""
-    rng = np.random.default_rng(0)
-    often = [network(n, [0.85, *(0.8 + 0.001 * rng.normal(size=2))]) for n in range(8)]
-    found = tied([*often, network(8, [0.85])])
-    assert found is not None
-    assert found.networks == 9
-
-
 def test_seeds_that_agree_to_the_last_digit_tell_all_apart() -> None:
     found = tied([network(0, [0.9, 0.9]), network(1, [0.8, 0.8]), network(2, [0.9])])
     assert found is not None
@@ -236,6 +227,19 @@ def test_what_the_meter_says() -> None:
     again = judged(networks[::-1], {}, searched, seconds=100.0)
     assert again is not None
     assert again.signals[0].tau["all"].value == pytest.approx(found.signals[0].tau["all"].value)
+
+
+def test_random_search_pays_for_as_many_seeds_as_the_sample_has() -> None:
+    for seeds, count in ((1, 10), (2, 5)):
+        drawn = [network(n, [0.5 + 0.01 * n] * seeds) for n in range(8)]
+        searched = [
+            network(90, [0.7, 0.9], source="search"),
+            network(91, [0.8], source="search"),
+        ]
+        found = judged(drawn, others=searched, seconds=100.0)
+        assert found is not None
+        assert found.random_count == count
+        assert found.searched == (0.8 if seeds == 1 else 0.9 / 2 + 0.7 / 2)
 
 
 def test_nothing_is_told_of_a_few_pairs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from small_run import RUN
 
-from hypernas import finalists
+from hypernas import finalists, trust
 from hypernas.best import stages
 from hypernas.candidate import Candidate, Candidates
 from hypernas.choices import Architecture, identity
@@ -207,6 +208,40 @@ def test_what_cannot_be_trained_changes_no_plan(own_run: Run) -> None:
         with pytest.raises(RunError, match="no scored candidates; run `hypernas search` on it"):
             asked()
     assert (own_run.folder / "plan.json").read_text() == plan
+
+
+def test_a_seed_that_chose_tells_nothing_of_luck(own_run: Run) -> None:
+    """With ``--score-by training`` the first seeds of finalists are the luckiest of many."""
+    own_run.trust(train=8)
+    place, result, judged = own_run.place, own_run.result, []
+    networks = [*result.finalists, *result.random, result.biggest]
+    seeds = {1: result.finalists[0].seeds[:1], 2: result.finalists[0].seeds[:2]}
+    for finalist in (msgspec.structs.replace(result.finalists[0], seeds=s) for s in seeds.values()):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hypernas.trust.meter", lambda *given, **_: judged.append(given[:2]))
+            patch.setattr(place, "config", msgspec.structs.replace(RUN, score_by="training"))
+            trust.trust(place, [finalist, *networks[1:]], {}, 9)
+    once, twice = ([n for n in all_ if n.source == "search"] for _, all_ in judged)
+    assert [len(n.seeds) for n in twice[:1]] == [1]
+    assert twice[0].seeds[0].seed == 1
+    assert len(once) == len(twice) - 1
+    for sample, _ in judged:
+        assert {t.seed for n in sample for t in n.seeds} == {1}
+
+
+def test_a_later_seed_without_the_first_does_not_count(own_run: Run) -> None:
+    """A run that is stopped may have it; networks are compared by their first seeds."""
+    place, plan = own_run.place, own_run.place.plan
+    picks = read_json(own_run.folder / "picks.json", Picks)
+    one = picks.of("search")[0]
+    train = partial(Train, choices=one.choices, epochs=plan.epochs)
+    first, second = (own_run.folder / train(seed=seed).folder for seed in (0, 1))
+    assert len(so_far(place, picks, plan)[0].seeds) == 2
+    second.rename(second.with_name("away"))
+    assert len(so_far(place, picks, plan)[0].seeds) == 1
+    second.with_name("away").rename(second)
+    first.rename(first.with_name("away"))
+    assert so_far(place, picks, plan)[0].choices != one.choices
 
 
 def test_the_sample_is_ranked_by_the_seeds_that_all_of_it_has(own_run: Run) -> None:

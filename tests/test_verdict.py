@@ -307,12 +307,33 @@ def test_the_best_of_equal_ones_does_not_beat_one_more(seeds: int) -> None:
 def test_networks_are_held_against_each_other_by_the_seeds_that_all_have() -> None:
     """The first seed is lucky for all of them, by three points."""
     searched = [network(n, v := [0.83, 0.8, 0.8], v) for n in range(5)]
-    drawn = [network(10 + n, v := [0.83, 0.8, 0.8][: 3 if n < 5 else 1], v) for n in range(8)]
+    drawn = [network(10 + n, v := [0.83, 0.8, 0.8][: 3 if n < 4 else 1], v) for n in range(8)]
     found = verdict(searched, drawn, big(0.8), test_examples=10_000)
     assert found.random_difference is not None
     assert found.best_difference is not None
     assert found.random_difference[0] == pytest.approx(0)
     assert found.best_difference[0] == pytest.approx(0)
+
+
+def test_further_seeds_count_where_as_many_random_ones_have_them() -> None:
+    searched = [network(n, v := [0.83, 0.8, 0.8], v) for n in range(5)]
+    drawn = [network(10 + n, v := [0.83, 0.77, 0.77][: 3 if n < 5 else 1], v) for n in range(8)]
+    found = verdict(searched, drawn, big(0.8), test_examples=10_000)
+    assert found.random_difference is not None
+    assert found.random_difference[0] == pytest.approx(0.02)
+    once = [replace(one, seeds=one.seeds[: 1 if n else 3]) for n, one in enumerate(searched)]
+    found = verdict(once, drawn, big(0.8), test_examples=10_000)
+    assert found.random_difference is not None
+    assert found.random_difference[0] == pytest.approx(0)
+
+
+def test_a_pick_of_one_seed_shows_nothing_though_luck_is_known() -> None:
+    found = verdict(group(0.9), group(0.8, first=50), big(0.8, 1), test_examples=10_000)
+    assert found.biggest_difference is not None
+    assert found.biggest_difference[1] > 0
+    assert found.beats_biggest == "not shown"
+    assert "by one seed, which shows nothing" in found.text
+    assert "whose luck was not measured" not in found.text
 
 
 def test_a_first_seed_that_chose_is_left_out() -> None:
@@ -326,6 +347,7 @@ def test_a_first_seed_that_chose_is_left_out() -> None:
     assert found.random_difference is not None
     assert found.random_difference[1] > 0
     assert (found.beats_random, found.beats_biggest) == ("not shown", "not shown")
+    assert "by the seed that chose the searched, which shows nothing" in found.text
     assert verdict(once, drawn, big(0.8), test_examples=10**6).beats_random == "yes"
 
 

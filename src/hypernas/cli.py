@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -56,13 +57,13 @@ def _parsed(given: list[str]) -> Callable[[], None]:
     except SystemExit as end:
         if not end.code:
             raise  # help was asked for
-        inside = [line for line in complaint.getvalue().splitlines() if line[:1] != "╭"]
-        text = " ".join("".join(c for c in "\n".join(inside) if c not in "╰╯│─•").split())
+        _, *inside = complaint.getvalue().splitlines()  # below the box's title
+        text = " ".join(re.sub("[╰╯│─•]|-{4,}", " ", "\n".join(inside)).split())
         for start in ("Perhaps you meant", "For full helptext"):
             before, found, after = text.partition(f" {start}")
             text = f"{before.rstrip('.')}; {start.lower()}{after}" if found else text
         text = text.split(" Arguments are applied")[0]
-        if given[:1] == ["train"] and len(given) > 2 and given[2][:1] != "-":
+        if given[:1] == ["train"] and f"Unrecognized options: {''.join(given[2:3])};" in text:
             text += "; train takes one run folder, and for a table of SPACE and DATA --table FILE"
         raise ConfigError(text) from None
 

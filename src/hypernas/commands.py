@@ -106,7 +106,7 @@ def train(
             width=32.
         start: of the network so built: from scratch (the default), or grown from the trained winner
             (Net2Net).
-        transfer_to: train the winner and random architectures on these data; see --data of run.
+        transfer_to: train the winner and random architectures on these data, given as to run.
         native: run folder on the data of --transfer-to, whose winner is trained beside.
         random: random architectures beside the transferred one; by default 3.
         image_size: side to which the images of --transfer-to are brought, pixels.
@@ -339,7 +339,7 @@ def data_fetch(name: Positional[str], *, folder: Path | None = None) -> None:
     """Download a known data set, and check its digest.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         folder: where to; by default HYPERNAS_DATA, or the user's cache.
     """
     from hypernas.data import fetch

@@ -271,9 +271,12 @@ def so_far(place: Workplace, picks: Picks, plan: Plan) -> list[Network]:
 
 
 def _network(place: Workplace, pick: Pick, plan: Plan) -> Network | None:
-    seeds = range(pick.seeds or plan.seeds)
-    jobs = [Train(choices=pick.choices, seed=s, epochs=plan.epochs) for s in seeds]
-    done = [result for job in jobs if (result := job.known(place)) is not None]
+    done = []
+    for seed in range(pick.seeds or plan.seeds):
+        result = Train(choices=pick.choices, seed=seed, epochs=plan.epochs).known(place)
+        if result is None:  # a later one may be there: networks are compared by their first ones
+            break
+        done.append(result)
     if not done:
         return None
     return Network(

@@ -25,7 +25,7 @@ from hypernas.console import Update, Voice, cost
 from hypernas.jobs import ZeroCost
 from hypernas.proxies import Timed, common
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
-from hypernas.resampling import Group, Luck, alike, different
+from hypernas.resampling import Luck, alike, different
 from hypernas.results import Answer, Estimate, Meter, Network, Pairs, Ranked, Tie
 from hypernas.workplace import Workplace
 
@@ -59,12 +59,8 @@ def trust(
         progress: told for how many networks the rivals are computed.
     """
     first = int(place.config.score_by == "training")  # then the first seed is the score
-    random, searched = (
-        [n for n in networks if n.source == source and len(n.seeds) > first]
-        for source in ("random", "search")
-    )
-    those = alike([*random, *searched], first) if random else []
-    sample, found_alike = those[: len(random)], those[len(random) :]
+    random = [n for n in networks if n.source == "random" and len(n.seeds) > first]
+    sample = alike(random, first) if random else []
     place.threads(1)  # as in the processes of a run: last digits depend on it
     found: list[dict[str, Timed]] = []
     for done, network in enumerate(sample, start=1):
@@ -78,14 +74,14 @@ def trust(
         rivals[name] = [v.value for v in each], float(np.mean([v.seconds for v in each]))
     search = seconds.get("search", 0.0) * place.config.processes
     search += seconds.get("fit", 0.0) * place.plan.threads
-    # where the first seed is the score the search itself has trained it
-    trained = sum(training.seconds for n in searched for training in n.seeds[first:])
+    # a seed that chose is lucky, and the search itself has trained it
+    fair = [n.by_seeds(first) if n.source == "search" else n for n in networks if n.seeds[first:]]
+    trained = sum(t.seconds for n in fair if n.source == "search" for t in n.seeds)
     paid = search + climb_seconds + trained
     return meter(
         sample,
-        networks,
+        fair,
         rivals,
-        searched=found_alike,
         scored=scored,
         search_seconds=search,
         paid_seconds=paid,
@@ -153,36 +149,29 @@ def tied(networks: Sequence[Network]) -> Tie | None:
     """Return which networks may be the best on validation, as far as seeds tell.
 
     The mean of a seeds is off by luck with the deviation s / √a, where s is pooled over all
-    networks that have several seeds. Two are compared by the seeds that both have, for part of that
-    luck is common. A network is left out when others are so far above it as luck would put them in
-    5 of 100 cases if it were the best: so the best is among those returned, and of networks that
-    are all alike each is, with 95 %. Source: Gupta, Technometrics 1965 (subset selection); here
-    with a number of seeds of each network's own, by simulation.
+    networks that have several seeds. A network is left out when others are so far above it as luck
+    would put them in 5 of 100 cases if it were the best: so the best is among those returned, and
+    of networks that are all alike each is, with 95 %. Source: Gupta, Technometrics 1965 (subset
+    selection); here with a number of seeds of each network's own, by simulation.
     """
     networks = different(networks)
     luck = Luck.of(networks)
     if luck is None:
         return None
-    found = Group.of(networks)
-    rng, numbers = np.random.default_rng(0), np.arange(len(networks))
+    means = np.array([network.val_accuracy for network in networks])
+    each = 1 / np.array([len(network.seeds) for network in networks])
+    rng = np.random.default_rng(0)
     spread = np.sqrt(rng.chisquare(luck.freedom, TIE_DRAWS) / luck.freedom)
-    means = _by_first_seeds(found.val)
-    drawn = _by_first_seeds(rng.normal(size=(TIE_DRAWS, *found.val.shape))) / spread[:, None, None]
+    drawn = rng.normal(size=(TIE_DRAWS, len(networks))) * np.sqrt(each) / spread[:, None]
     equal = []
     for number, network in enumerate(networks):
-        both = np.minimum(found.counts, found.counts[number])
-        wide = np.sqrt(2 / both)
-        above = ((means[numbers, both - 1] - means[number, both - 1]) / wide).max()
-        by_luck = ((drawn[:, numbers, both - 1] - drawn[:, number, both - 1]) / wide).max(1)
+        wide = np.sqrt(each + each[number])
+        above = ((means - means[number]) / wide).max()
+        by_luck = ((drawn - drawn[:, [number]]) / wide).max(1)
         if (by_luck * luck.deviation >= above).mean() > 0.05:
             equal.append(network)
     smallest = min(equal, key=lambda network: (network.params, network.macs))
     return Tie(networks=len(equal), smallest=smallest, deviation=luck.deviation)
-
-
-def _by_first_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return means over the first 1, 2, … seeds of values (…, seeds), in the same shape."""
-    return values.cumsum(-1) / np.arange(1, values.shape[-1] + 1)
 
 
 def best_of_random(validation: ArrayLike, test: ArrayLike, count: int) -> Estimate:
@@ -219,7 +208,6 @@ def meter(
     everything: Sequence[Network],
     rivals: Mapping[str, tuple[Sequence[float], float]],
     *,
-    searched: Sequence[Network] = (),
     scored: int,
     search_seconds: float,
     paid_seconds: float,
@@ -228,9 +216,8 @@ def meter(
 
     Args:
         sample: random networks, by the same seeds.
-        everything: all trained networks, with all their seeds.
+        everything: all trained networks, with all their seeds but one that chose.
         rivals: by name, a value of each network of the sample, and the CPU seconds of one.
-        searched: what the search found, by the seeds of the sample.
         scored: candidates of the search.
         search_seconds: CPU seconds of fit and search together.
         paid_seconds: CPU seconds of these, of the ladder, and of all trainings of what was found.
@@ -246,8 +233,11 @@ def meter(
         signals.append(ranked(name, values, accuracy, macs, seconds, top))
     partial = beyond(scores, accuracy, [[network.params for network in sample], macs])
     answer: Answer = "yes" if partial.low > 0 else "no" if partial.high < 0 else "not shown"
-    trained = [training.seconds for network in sample for training in network.seeds]
-    count = round(paid_seconds / np.mean(trained)) if np.mean(trained) > 0 else 0
+    each = np.mean([sum(training.seconds for training in n.seeds) for n in sample])
+    count = round(paid_seconds / each) if each > 0 else 0
+    often = len(sample[0].seeds)
+    searched = [n.by_seeds(0, often) for n in everything if n.source == "search"]
+    searched = [n for n in searched if len(n.seeds) == often]
     tie = tied(everything)
     twice = [network for network in different(everything) if len(network.seeds) > 1]
     validation = [network.val_accuracy for network in sample]
@@ -305,20 +295,22 @@ def show(voice: Voice, found: Meter | None) -> None:
             "scores rank; hypernas trust RUN --train 20 trains more"
         )
         return
-    kinds = list(found.signals[0].tau)
-    header = ("ranked by", "tau (95 %)", *kinds[1:], "regret", "CPU s")
+    kinds = [kind for kind in found.signals[0].tau if kind != "all"]
+    header = ("ranked by", "tau (95 %)", *kinds, "regret", "CPU s")
     rows: list[tuple[str, ...]] = [
         (
             signal.name,
-            *(str(signal.tau[kind]) for kind in kinds),
+            str(signal.tau["all"]),
+            *(_short(signal.tau[kind]) for kind in kinds),
             f"{100 * signal.regret.value:.1f}",
             cost(signal.seconds),
         )
         for signal in found.signals
     ]
     if found.ceiling is not None:
-        reached = [str(found.ceiling.get(kind, "–")) for kind in kinds]
-        rows.append((f"another seed, {found.repeated} networks", *reached, "–", "–"))
+        told = [_short(found.ceiling.get(kind)) for kind in kinds]
+        name, every = f"another seed, {found.repeated} networks", str(found.ceiling["all"])
+        rows.append((name, every, *told, "–", "–"))
     about = f"regret: in points, of the best of {found.top}; CPU s: of one"
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
     if found.random_search is not None:
@@ -329,3 +321,8 @@ def show(voice: Voice, found: Meter | None) -> None:
             + (f"; the best of this search has {found.searched:.2%}" if found.searched else "")
         )
     voice.say(f"trust: {found.text}")
+
+
+def _short(found: Estimate | None) -> str:
+    """Return an estimate alone, so that a row fits a terminal; its interval is in the report."""
+    return "–" if found is None else f"{found.value:.2f}".replace("-", "−")

@@ -9,9 +9,11 @@ Three differences of test accuracy are judged, each with a 95 % interval from 10
   the seeds after it.
 
 **By which seeds.** The first two hold networks against each other by the seeds that all of them
-have, for a seed's luck is in part common to networks. A seed that chose is lucky, on the test split
-too. So the third is by seeds that had no say in the pick; and where the searched were chosen by
-their first seed (``--score-by training``) that one is left out of the others.
+have, for a seed's luck is in part common to networks; where as many random networks as searched
+have further seeds, these alone are taken. A seed that chose is lucky, on the test split too. So the
+third is by seeds that had no say in the pick; and where the searched were chosen by their first
+seed (``--score-by training``) that one is left out of the others. Luck that is common to networks
+of a size alone does not cancel so, and is not in the interval (docs/log.md, 2026-11-30).
 
 **What is resampled.** For the first two, networks within each group with replacement, then seeds
 within each network with replacement; the best is chosen anew, by resampled validation accuracy, in
@@ -112,9 +114,11 @@ def verdict(
     rng = np.random.default_rng(0)
     # of equally good networks the smallest is the best, as in the run itself
     finalists, random = (sorted(group, key=lambda n: n.params) for group in (finalists, random))
-    fewest = min(len(network.seeds) for network in [*finalists, *random])
-    fair = not chosen or fewest > 1
-    those = alike([*finalists, *random], first=int(chosen and fair))
+    fewest = min((len(network.seeds) for network in finalists), default=0)
+    others = [network for network in random if len(network.seeds) >= fewest]
+    others = others if len(others) >= len(finalists) else random
+    fair = not chosen or min(len(network.seeds) for network in [*finalists, *others]) > 1
+    those = alike([*finalists, *others], first=int(chosen and fair))
     searched, drawn = Group.of(those[: len(finalists)]), Group.of(those[len(finalists) :])
     mean, best = _against_random(searched, drawn, test_examples, rng)
     beats_random = _joint_answer(mean, best)
@@ -124,11 +128,11 @@ def verdict(
     pick = _pick(finalists)
     itself = canonical(pick.choices) == canonical(biggest.choices)
     later = min(len(pick.seeds), len(biggest.seeds)) > 1
-    luck = Luck.of([*finalists, *random, biggest]) if later else None
+    luck = Luck.of([*finalists, *random, biggest])
     one, large = (Group.of([n]) for n in alike([pick, biggest], first=int(later)))
     large_gap = _against_one(one, large, luck, test_examples, rng)
     beats_biggest = _answer(large_gap)
-    if itself or luck is None:
+    if itself or luck is None or not later:
         beats_biggest = "not shown"
     # random networks of one seed each differ by luck too, which their spread holds
     caveat = _caveat(min(len(finalists), len(random)), luck)
@@ -136,7 +140,7 @@ def verdict(
         beats_random=beats_random,
         beats_biggest=beats_biggest,
         text=(
-            f"{_random_words(beats_random, mean, best, test_examples)}; "
+            f"{_random_words(beats_random, mean, best, test_examples, fair=fair)}; "
             f"{_biggest_words(beats_biggest, large_gap, pick_is_biggest=itself, later=later)}"
             f"{caveat}."
         ),
@@ -223,7 +227,9 @@ def _joint_answer(mean: Difference, best: Difference) -> Answer:
     return "not shown"
 
 
-def _random_words(answer: Answer, mean: Difference, best: Difference, examples: int) -> str:
+def _random_words(
+    answer: Answer, mean: Difference, best: Difference, examples: int, *, fair: bool
+) -> str:
     start = {
         "yes": "Search beat random picks",
         "no": "Search did worse than random picks",
@@ -232,6 +238,7 @@ def _random_words(answer: Answer, mean: Difference, best: Difference, examples: 
     return (
         f"{start} on the test split of {examples:,} examples: {with_interval(mean)} on average and "
         f"{with_interval(best, '')} best against best"
+        + ("" if fair else ", by the seed that chose the searched, which shows nothing")
     )
 
 
@@ -245,7 +252,8 @@ def _biggest_words(
         "no": "the biggest network that fits did better than the best searched:",
         "not shown": "against the biggest network that fits no difference was shown:",
     }[answer]
-    return f"{start} {with_interval(difference)}{' by the seeds after the first' if later else ''}"
+    seeds = "the seeds after the first" if later else "one seed, which shows nothing"
+    return f"{start} {with_interval(difference)} by {seeds}"
 
 
 def _caveat(networks: int, luck: Luck | None) -> str:
