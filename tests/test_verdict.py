@@ -351,6 +351,16 @@ def test_a_first_seed_that_chose_is_left_out() -> None:
     assert verdict(once, drawn, big(0.8), test_examples=10**6).beats_random == "yes"
 
 
+def test_a_seed_that_chose_is_no_measure_of_luck() -> None:
+    """First seeds of the searched are the luckiest of many, and would widen the interval."""
+    searched = [network(n, v := [0.9, 0.8, 0.801], v) for n in range(5)]
+    drawn = [replace(network(9 + n, v := [0.7, 0.701], v), source="random") for n in range(5)]
+    large = replace(big(0.75), source="biggest")
+    found = verdict(searched, drawn, large, test_examples=10**7, chosen=True)
+    assert found.beats_biggest == "yes"
+    assert verdict(searched, drawn, large, test_examples=10**7).beats_biggest == "not shown"
+
+
 def test_one_seed_has_the_luck_of_networks_that_have_several() -> None:
     """Of 95 % intervals around no difference about 95 % hold it, of one seed that is judged."""
     rng, misses, clear = np.random.default_rng(2), 0, 0

@@ -108,7 +108,7 @@ class _Work:
     """
 
     config: Config
-    given: Mapping[str, int]
+    given: dict[str, int]
     costs: Costs
 
     @property
@@ -133,7 +133,7 @@ class _Work:
             "seeds": seeds,
             "epochs": epochs,
             "best_epochs": _between(longer, LEAST.best_epochs, MOST_EPOCHS),
-        } | dict(given)
+        } | given
         less = [
             f"{name} {counts[name]} instead of {most}"
             for name, most in USUAL.items()

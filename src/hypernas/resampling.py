@@ -184,6 +184,18 @@ def alike(networks: Sequence[Network], first: int = 0) -> list[Network]:
     return [network.by_seeds(first, fewest) for network in networks]
 
 
+def without_choice(networks: Sequence[Network], first: int) -> list[Network]:
+    """Return networks without the ``first`` seeds of what the search found, which are lucky.
+
+    Those seeds chose it; what had no other is left out.
+    """
+    return [
+        network.by_seeds(first) if network.source == "search" else network
+        for network in networks
+        if network.source != "search" or network.seeds[first:]
+    ]
+
+
 def stretch(k: int, freedom: int | None = None) -> float:
     """Return by how much deviations from k resampled items fall short of Student's interval.
 

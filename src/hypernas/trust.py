@@ -25,7 +25,7 @@ from hypernas.console import Update, Voice, cost
 from hypernas.jobs import ZeroCost
 from hypernas.proxies import Timed, common
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
-from hypernas.resampling import Luck, alike, different
+from hypernas.resampling import Luck, alike, different, without_choice
 from hypernas.results import Answer, Estimate, Meter, Network, Pairs, Ranked, Tie
 from hypernas.workplace import Workplace
 
@@ -75,7 +75,7 @@ def trust(
     search = seconds.get("search", 0.0) * place.config.processes
     search += seconds.get("fit", 0.0) * place.plan.threads
     # a seed that chose is lucky, and the search itself has trained it
-    fair = [n.by_seeds(first) if n.source == "search" else n for n in networks if n.seeds[first:]]
+    fair = without_choice(networks, first)
     trained = sum(t.seconds for n in fair if n.source == "search" for t in n.seeds)
     paid = search + climb_seconds + trained
     return meter(
@@ -318,7 +318,11 @@ def show(voice: Voice, found: Meter | None) -> None:
             f"random search for the same processor time: about {found.random_count} networks, "
             f"the best of which is expected at {found.random_search.value:.2%} on test or above "
             f"(estimated from {found.networks})"
-            + (f"; the best of this search has {found.searched:.2%}" if found.searched else "")
+            + (
+                f"; the best of this search has {found.searched:.2%}"
+                if found.searched is not None
+                else ""
+            )
         )
     voice.say(f"trust: {found.text}")
 

@@ -44,7 +44,16 @@ import numpy as np
 from scipy import stats
 
 from hypernas.choices import canonical
-from hypernas.resampling import RESAMPLES, Difference, Group, Luck, alike, interval, stretch
+from hypernas.resampling import (
+    RESAMPLES,
+    Difference,
+    Group,
+    Luck,
+    alike,
+    interval,
+    stretch,
+    without_choice,
+)
 from hypernas.results import Answer, Contrast, Network, Rebuilt, Verdict
 
 
@@ -128,7 +137,7 @@ def verdict(
     pick = _pick(finalists)
     itself = canonical(pick.choices) == canonical(biggest.choices)
     later = min(len(pick.seeds), len(biggest.seeds)) > 1
-    luck = Luck.of([*finalists, *random, biggest])
+    luck = Luck.of(without_choice([*finalists, *random, biggest], int(chosen)))
     one, large = (Group.of([n]) for n in alike([pick, biggest], first=int(later)))
     large_gap = _against_one(one, large, luck, test_examples, rng)
     beats_biggest = _answer(large_gap)
