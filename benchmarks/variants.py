@@ -100,6 +100,12 @@ def teach(run: Path) -> None:
     CHANGES["distilled"] = {"teacher": str(run.resolve())}
 
 
+def kept_as(name: str) -> str:
+    """Return by what name the figures of a way are kept, which tells its teacher, if it has one."""
+    changes = CHANGES.get(name, {})
+    return f"{name}-{identity(changes)}" if "teacher" in changes else name
+
+
 @dataclass(frozen=True)
 class Measured:
     """What networks are worth by one of the ways.
@@ -182,10 +188,8 @@ def _by_one_fit(
 ) -> Measured:
     """Fit a hypernetwork, if that is not done, and return a single row."""
     steps = round(steps * LENGTHS.get(name, 1))
-    which = "plain" if name in (*SAME_FIT, *LENGTHS.keys() - CHANGES) else name
+    which = "plain" if name in (*SAME_FIT, *LENGTHS.keys() - CHANGES) else kept_as(name)
     changes = CHANGES.get(name, {})
-    if "teacher" in changes:
-        which = f"{which}-{identity(changes)}"
     own = folder / f"{which}-{steps}-{place.config.seed}".replace(" ", "-")
     place = _changed(place, own, changes)
     hypernet = place.new_hypernet()

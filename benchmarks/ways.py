@@ -1,7 +1,8 @@
 """Ways to rank networks without training all of them, on a table of ground truth.
 
 Each way is a function of a :class:`~known.Known` table and gives a :class:`Way`. What takes long is
-kept in the table's folder and not worked out again.
+kept in the table's folder and not worked out again: the fits, and what each way gives the networks,
+which are small files that another machine can go on from.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from known import Known
 from replay import Replay, warms
 from rivals import bred, policy, raced, ridge
 from scipy.stats import rankdata
+from variants import Measured
 from way import CALIBRATION, Settings, Way, marked, sample
 
 from hypernas import climbing
@@ -44,17 +46,26 @@ def size(known: Known, name: str) -> Way:
 
 def proxy(known: Known, name: str, settings: Settings) -> Way:
     """Rank by a zero-cost score."""
-    seeds = f"{settings.seed}-{settings.fits}"
-    path = known.place.folder / f"proxy-{name}-{seeds}-{known.digest}.json"
-    if not path.exists():
+
+    def work_out() -> Measured:
         networks = [known.place.candidates.of(choices) for choices in known.choices]
         began, rows = time.process_time(), []
         for seed in settings.seeds:
             rows.append(Proxies(known.place, seed=seed)(name, networks))
         cost = (time.process_time() - began) / (len(networks) * settings.fits)
-        write_json(path, (rows, cost))
-    rows, each = read_json(path, tuple[list[list[float]], float])
-    return Way(np.array(rows), 0.0, each, "an untrained network, one batch")
+        return Measured(rows, 0.0, cost)
+
+    found = kept(known, f"proxy-{name}", settings, work_out)
+    return Way(np.array(found.values), 0.0, found.score, "an untrained network, one batch")
+
+
+def kept(known: Known, name: str, settings: Settings, work_out: Callable[[], Measured]) -> Measured:
+    """Return what a way gives the networks, worked out once for these seeds of these networks."""
+    seeds = f"{settings.seed}-{settings.fits}"
+    path = known.place.folder / f"{name}-{seeds}-{known.digest}.json".replace(" ", "-")
+    if not path.exists():
+        write_json(path, work_out())
+    return read_json(path, Measured)
 
 
 def zero_cost(known: Known, settings: Settings) -> dict[str, Way]:
@@ -85,9 +96,16 @@ def small(known: Known) -> Way:
 
 def fitted(known: Known, hypernet: str, settings: Settings, variant: str = "plain") -> Way:
     """Rank by the score of a hypernetwork, or a variant of it; one row a fit."""
-    places = [fit_place(known, hypernet, seed) for seed in settings.seeds]
-    folder = known.place.folder / hypernet
-    found = variants.measured(places, known.choices, variant, steps=settings.steps, folder=folder)
+
+    def work_out() -> Measured:
+        places = [fit_place(known, hypernet, seed) for seed in settings.seeds]
+        folder = known.place.folder / hypernet
+        return variants.measured(
+            places, known.choices, variant, steps=settings.steps, folder=folder
+        )
+
+    name = f"score-{hypernet}-{variants.kept_as(variant)}-{settings.steps}"
+    found = kept(known, name, settings, work_out)
     return Way(np.array(found.values), found.fit, found.score, f"{settings.steps} steps a fit")
 
 

@@ -317,6 +317,24 @@ def test_what_is_trained_for_a_way_is_not_ranked_by_it(modules: Any) -> None:
     assert way.seconds(3) == 11.0
 
 
+def test_what_a_way_gives_is_worked_out_once(modules: Any, tmp_path: Path) -> None:
+    known = SimpleNamespace(place=SimpleNamespace(folder=tmp_path), digest="those")
+    settings, calls = modules.way.Settings(fits=2), []
+
+    def kept(name: str) -> Any:
+        def work_out() -> Any:
+            calls.append(name)
+            return modules.ways.Measured([[1.0 + len(calls)]], 5.0, 0.1)
+
+        return modules.ways.kept(known, name, settings, work_out)
+
+    assert kept("score 1") == kept("score 1")
+    assert kept("score 1") != kept("score 2")
+    known.digest = "others"
+    assert kept("score 1").values == [[4.0]]
+    assert calls == ["score 1", "score 2", "score 1"]
+
+
 def test_intervals_hold_as_often_as_they_do(modules: Any, table: Any) -> None:
     """Of four networks two are off by 1.5 and 2.5 deviations, and a trained one does not count."""
     table.validation = np.array([[0.5, np.nan], [0.6, np.nan], [0.7, np.nan], [0.8, np.nan]])

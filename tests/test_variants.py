@@ -142,6 +142,10 @@ def test_a_distilled_fit_learns_from_another_network(
         for name in ("plain", "distilled")
     ]
     assert not np.allclose(*found)
+    name = variants.kept_as("distilled")
+    variants.teach(tmp_path)
+    assert name != variants.kept_as("distilled")
+    assert variants.kept_as("plain") == "plain"
 
 
 def test_means_are_those_of_the_last_checkpoints(variants: Any, tmp_path: Path) -> None:
