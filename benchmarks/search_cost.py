@@ -67,12 +67,14 @@ class Cost:
         training: of each run, (R,).
         lost: runs that ended without one of the best, and count with all that they spent.
         lacks: how much the best of five picks lacks after as long as the ladder takes, (R,).
+        ends: after how long a ladder ends, on average, fit and scores included.
     """
 
     fixed: float
     training: Floats
     lost: int = 0
     lacks: Floats = field(default_factory=lambda: np.zeros(1))
+    ends: float | None = None
 
     def at(self, longer: float) -> float:
         """Return the mean cost where a training is so many times as long."""
@@ -125,7 +127,8 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
         spent, found, lacks = zip(*runs, strict=True)
         paid = [one.by_then[number] for one, number in zip(ladders, found, strict=True)]
         fixed = float(np.mean([one.fixed for one in ladders]) + np.mean(paid))
-        return Cost(fixed, np.array(spent), 0, np.array(lacks))
+        ends = float(np.mean([one.fixed + one.rung_seconds + one.ended for one in ladders]))
+        return Cost(fixed, np.array(spent), 0, np.array(lacks), ends)
 
     unfitted: dict[str, Callable[[Known, int], Search]] = {
         "random search": random_search,
@@ -243,7 +246,8 @@ def rows_of(known: Known, found: dict[str, Cost]) -> Iterator[Row]:
             unit="CPU s",
             note=f"{cost.fixed:.0f} s of fit and scores; {count:.1f} trainings ({low:.1f} to "
             f"{high:.1f} in 8 of 10 runs) of {mean:.0f} s"
-            + (f"; {cost.lost} of {len(cost.training)} runs found none" if cost.lost else ""),
+            + (f"; {cost.lost} of {len(cost.training)} runs found none" if cost.lost else "")
+            + (f"; it ends after {cost.ends:.0f} s" if cost.ends else ""),
         )
     for name, cost in found.items():
         yield Row(

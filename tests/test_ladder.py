@@ -67,6 +67,18 @@ def test_there_is_an_answer_from_the_first_training_on() -> None:
     assert [standing.ended for standing in standings] == [False] * (len(standings) - 1) + [True]
 
 
+def test_the_first_answer_waits_for_no_more_than_the_largest_network() -> None:
+    world = World(1)
+    unchosen = [number for number, one in enumerate(world.entries) if one.seeds]
+    first = ladder.first_of(world.entries)
+    standings = climb(world.entries, WIDTHS, world)
+    next(standings)
+    assert set(world.trained) == {first, max(unchosen, key=lambda n: world.entries[n].macs)}
+    next(standings)
+    assert set(world.trained) == {first, *unchosen}
+    assert set(world.climbed["warm"]) == {first, *unchosen}
+
+
 def test_it_ends_better_than_the_top_by_score() -> None:
     """Regret in points, of 8 worlds with an accuracy's deviation of 1.2."""
     climbing, top = [], []

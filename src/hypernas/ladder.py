@@ -32,13 +32,13 @@ The rungs, in this order; all but the first and the last may be left out:
 4. ``part``: the accuracy after the first part of the full training;
 5. the full training, with one seed.
 
-Entries with ``seeds`` are trained in any case and measured on every rung, the most promising
-candidate with them: they are an answer at once, and those that nothing chose tell what each rung is
-worth (:mod:`hypernas.posterior`). Then the candidates of which most is expected climb, fewer on
-each rung, as far as ``warm``. From there on a few climb at a time, each time those of which most is
-expected by then, through the first part of the training and all of it, until no entry is likely to
-be much better than the best, or ``full`` have arrived. The best ``finalists`` of them get all
-``seeds``.
+First the most promising candidate is trained, and with it the largest other one with ``seeds``: an
+answer as early as there can be one. Then the rest of those with ``seeds``, which nothing chose. All
+of these are measured on every rung, and tell what each is worth (:mod:`hypernas.posterior`). Then
+the candidates of which most is expected climb, fewer on each rung, as far as ``warm``. From there
+on a few climb at a time, each time those of which most is expected by then, through the first part
+of the training and all of it, until no entry is likely to be much better than the best, or ``full``
+have arrived. The best ``finalists`` of them get all ``seeds``.
 """
 
 from __future__ import annotations
@@ -169,8 +169,9 @@ def climb(
     """
     ladder = _Ladder(entries, widths, source, seed)
     left, first = ladder.candidates, first_of(entries)
-    ladder.begin(first)
-    yield ladder.standing([first])
+    for some in ladder.beginnings(first):
+        ladder.begin(some)
+        yield ladder.standing([first])
     for rung, most in widths.rungs.items():
         if rung != "part":
             count = min(most, max(widths.full, len(left) // FEWER))
@@ -257,13 +258,19 @@ class _Ladder:
         self.accuracies: dict[int, Sequence[float]] = {}
         self.known: Posterior | None = None
 
-    def begin(self, first: int) -> None:
-        """Train the first one and those that are trained in any case; measure them all over."""
-        seeds = {first: 1}
-        seeds |= {number: one.seeds for number, one in enumerate(self.entries) if one.seeds}
-        self.train(seeds)
+    def beginnings(self, first: int) -> Iterator[list[int]]:
+        """Yield what is trained in any case: the first one and the largest other, then the rest."""
+        others = [n for n, one in enumerate(self.entries) if one.seeds and n != first]
+        others.sort(key=lambda number: -self.entries[number].macs)
+        yield [first, *others[:1]]
+        if others[1:]:
+            yield others[1:]
+
+    def begin(self, some: Sequence[int]) -> None:
+        """Train some in full that have climbed nothing, and measure them all over."""
+        self.train({number: max(self.entries[number].seeds, 1) for number in some})
         for rung in self.widths.rungs:
-            self.climb(rung, list(seeds))
+            self.climb(rung, some)
 
     def climb(self, rung: Rung, numbers: Sequence[int]) -> None:
         """Let those climb a rung that stand right below."""
