@@ -114,7 +114,7 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
     if warm:
         climb_by[f"ladder without {WARM}"] = partial(climbed, known, score, settings)
     ladders = {name: [one(seed) for seed in settings.seeds] for name, one in climb_by.items()}
-    within = float(np.mean([one.fixed + one.rung_seconds + one.ended for one in ladders[BESIDES]]))
+    within = float(np.mean([one.whole for one in ladders[BESIDES]]))
 
     def cost(searches: Iterable[Search], fixed: float = 0.0) -> Cost:
         runs = [replayed(known, search, within - fixed) for search in searches]
@@ -127,7 +127,7 @@ def costs(known: Known, settings: Settings, draws: int) -> dict[str, Cost]:
         spent, found, lacks = zip(*runs, strict=True)
         paid = [one.by_then[number] for one, number in zip(ladders, found, strict=True)]
         fixed = float(np.mean([one.fixed for one in ladders]) + np.mean(paid))
-        ends = float(np.mean([one.fixed + one.rung_seconds + one.ended for one in ladders]))
+        ends = float(np.mean([one.whole for one in ladders]))
         return Cost(fixed, np.array(spent), 0, np.array(lacks), ends)
 
     unfitted: dict[str, Callable[[Known, int], Search]] = {
@@ -186,6 +186,11 @@ class Climbed:
     ended: float
     steps: list[tuple[float, int | None]]
     by_then: dict[int | None, float]
+
+    @property
+    def whole(self) -> float:
+        """CPU seconds of all that it did until it ended."""
+        return self.fixed + self.rung_seconds + self.ended
 
 
 def climbed(

@@ -332,7 +332,9 @@ def test_what_a_way_gives_is_worked_out_once(modules: Any, tmp_path: Path) -> No
     assert kept("score 1") != kept("score 2")
     known.digest = "others"
     assert kept("score 1").values == [[4.0]]
-    assert calls == ["score 1", "score 2", "score 1"]
+    settings = modules.way.Settings(seed=1, fits=2)
+    assert kept("score 1").values == [[5.0]], "of other seeds"
+    assert calls == ["score 1", "score 2", "score 1", "score 1"]
 
 
 def test_intervals_hold_as_often_as_they_do(modules: Any, table: Any) -> None:

@@ -33,7 +33,7 @@ The rungs, in this order; all but the first and the last may be left out:
 5. the full training, with one seed.
 
 First the most promising candidate is trained, and with it the largest other one with ``seeds``: an
-answer as early as there can be one. Then the rest of those with ``seeds``, which nothing chose. All
+answer after two networks. Then the rest of those with ``seeds``, which nothing chose. All
 of these are measured on every rung, and tell what each is worth (:mod:`hypernas.posterior`). Then
 the candidates of which most is expected climb, fewer on each rung, as far as ``warm``. From there
 on a few climb at a time, each time those of which most is expected by then, through the first part
