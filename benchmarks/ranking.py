@@ -31,10 +31,11 @@ import torch
 from ceiling import ceilings, measured
 from common import Row, write
 from known import Floats, Known, luck, published
+from numpy.typing import NDArray
 from way import CALIBRATION, Settings, Way
 from ways import WARM, every, small
 
-from hypernas.ranking import pairs_of, pearson, tau
+from hypernas.ranking import pairs_of, pearson, tau, tau_gain
 from hypernas.results import Estimate, Pairs
 
 OWN, FURTHER = "calibrated score", f"calibrated, {WARM}"
@@ -74,11 +75,12 @@ def main() -> None:
                 print(f"{name}: {way}", flush=True)
         if given.ways is None:
             taus = taus_of(known, found)
-            rows += [*tau_rows(known, found, taus), *cheap_rows(known, found, taus)]
+            rows += [*tau_rows(known, found, taus), *cheap_rows(known, found)]
             rows += [*pearson_rows(known, found), *regret_rows(known, found)]
             rows += interval_rows(known, found)
             if given.published and known.place.space.name == "nas-bench-macro":
                 other = published(known, given.published)
+                rows += cheap_rows(other, found)
                 found |= {"trained here": small(known)}
                 rows += tau_rows(other, found, taus_of(other, found))
     if given.ways is None:
@@ -95,8 +97,7 @@ def taus_of(known: Known, ways: dict[str, Way]) -> Taus:
     found: Taus = {}
     for name, way in ways.items():
         both = way.ranks[:, :, None] & way.ranks[:, None, :]
-        values = np.nan_to_num(way.values)
-        found[name] = {kind: tau(values, known.accuracy, p & both) for kind, p in pairs.items()}
+        found[name] = {k: tau(way.values, known.accuracy, p & both) for k, p in pairs.items()}
     return found
 
 
@@ -134,14 +135,22 @@ def ceiling_rows(known: Known, ceiling: dict[Pairs, Estimate]) -> Iterator[Row]:
         )
 
 
-def cheap_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
-    """Yield how many ways that cost no more rank as well as the calibrated score."""
-    count = len(known.truths)
+def cheap_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
+    """Yield how many ways that cost no more rank as well as the calibrated score.
+
+    Each is held against it on the networks that both rank.
+    """
+    count, pairs = len(known.truths), pairs_of(known.accuracy, known.macs)
     for own in (own for own in (OWN, FURTHER) if own in ways):
         most = ways[own].seconds(count)
         cheap = [n for n, way in ways.items() if n not in OURS and way.seconds(count) <= most]
         for kind in GOALS:
-            above = [n for n in cheap if taus[n][kind].value >= taus[own][kind].value]
+            gains = {n: gain(known, ways[n], ways[own], pairs[kind]) for n in cheap}
+            above = [
+                f"{name} by {found.value:.3f} ({found.low:.2f} to {found.high:.2f})"
+                for name, found in gains.items()
+                if found.value >= 0
+            ]
             yield Row(
                 what=f"rivals that cost no more and rank as well as {own}, {kind}, {known.name}",
                 value=len(above),
@@ -149,6 +158,14 @@ def cheap_rows(known: Known, ways: dict[str, Way], taus: Taus) -> Iterator[Row]:
                 goal=0,
                 note=f"of {len(cheap)}; {', '.join(above) or 'none'}",
             )
+
+
+def gain(known: Known, one: Way, other: Way, pairs: NDArray[np.bool_]) -> Estimate:
+    """Return by how much tau of one way is above that of the other, of pairs that both rank."""
+    ranked = one.ranks & other.ranks
+    both = pairs & ranked[:, :, None] & ranked[:, None, :]
+    values = (np.broadcast_to(way.values, ranked.shape) for way in (one, other))
+    return tau_gain(*values, known.accuracy, both)
 
 
 def interval_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
@@ -193,6 +210,8 @@ def pearson_rows(known: Known, ways: dict[str, Way]) -> Iterator[Row]:
 
 
 def _cost(way: Way) -> str:
+    if np.isnan(way.each):
+        return "not known"
     each = f"{way.each:.0f}" if way.each >= 10 else f"{way.each:.2g}"
     return f"{way.fixed:.0f} s once, {each} s each (CPU)"
 
@@ -240,7 +259,7 @@ def regret(known: Known, values: Floats, limit: float, picks: int) -> float:
     than its picks.
     """
     fits = known.macs <= np.quantile(known.macs, limit)
-    there = np.flatnonzero(fits & ~np.isnan(values))
+    there = np.flatnonzero(fits)
     picked = there[np.argsort(-values[there], kind="stable")][:picks]
     return float(known.accuracy[there].max() - known.accuracy[picked].max())
 

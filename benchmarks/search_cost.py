@@ -10,7 +10,7 @@ networks must be trained twice. That this one is the best of those that it train
 further seeds, which cost every search the same. The cost of a hypernetwork holds its fit and the
 scores of all networks, for the ladder zero-cost ones too, and its rung of some steps where a run
 with such trainings has it; ``ladder by naswot`` has no hypernetwork. A run trains random networks
-and the biggest first, under every strategy; what that is worth has rows of its own. Means over
+and the biggest too, under every strategy; what that is worth has rows of its own. Means over
 ``--fits`` fits, or over ``--draws`` runs of what needs none.
 
 Rows of regret are the other way round: how much the best of five picks lacks, where a search has as

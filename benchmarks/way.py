@@ -57,9 +57,8 @@ class Way:
 
     @property
     def ranks(self) -> NDArray[np.bool_]:
-        """Which networks it ranks, (F, N): those with a value, and not trained for it."""
-        there = ~np.isnan(self.values)
-        return there if self.trained is None else there & ~self.trained
+        """Which networks it ranks, (F, N): those that were not trained for it."""
+        return np.full(self.values.shape, True) if self.trained is None else ~self.trained
 
     def seconds(self, networks: int) -> float:
         """CPU seconds of so many values, each with its share of what is spent once."""

@@ -173,7 +173,7 @@ def calibrated(known: Known, score: Way, settings: Settings, warm: Way | None = 
         used.append(marked(known, trained))
     return Way(
         np.array(rows),
-        score.fixed + CALIBRATION * known.seconds.mean(),
+        score.fixed + float(np.mean([known.seconds[one].sum() for one in used])),
         score.each + free_each(known, settings) + (warm.each if warm else 0.0),
         f"{score.note}, zero-cost scores, size and choices; {CALIBRATION} networks trained",
         np.array(used),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -34,6 +35,8 @@ ASKED = GroundTruth(
     workers=1,
 )
 QUIET = Voice(quiet=True)
+BROKEN = gzip.compress(b"no table")[:10] + b"\xff" * 20
+"""a head of gzip's with a body that is none"""
 
 
 def asked(**changes: object) -> GroundTruth:
@@ -206,7 +209,7 @@ def test_a_name_that_is_no_tables(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}\n", b"no table", b"\x1f\x8b\x08"])
+@pytest.mark.parametrize("raw", [b"", b"{}\n", b"no table", b"\x1f\x8b\x08", BROKEN])
 def test_what_is_no_table_is_refused(raw: bytes, tmp_path: Path) -> None:
     for name in ("t.jsonl", "t.jsonl.gz"):
         (tmp_path / name).write_bytes(raw)

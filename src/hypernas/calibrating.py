@@ -19,10 +19,10 @@ from hypernas.choices import Architecture, canonical, identity
 from hypernas.console import Voice, chance, share, short
 from hypernas.errors import ConfigError
 from hypernas.files import read_json
-from hypernas.jobs import ZeroCost, done
+from hypernas.jobs import Rescore, Warm, ZeroCost, done
 from hypernas.ladder import REGRET, Entry, Rung, believe, features_of
 from hypernas.largest import larger
-from hypernas.proxies import SIZES, Timed, common
+from hypernas.proxies import PROXIES, SIZES, Timed, common
 from hypernas.resampling import different
 from hypernas.results import Limits, Network, Scored
 from hypernas.searching import distinct
@@ -31,8 +31,8 @@ from hypernas.workplace import Workplace
 
 MOST = 200
 """candidates of which it is foretold, from the most promising on"""
-RUNGS: tuple[Rung, ...] = ("rescore", "warm")
-"""of the ladder, whose signals are kept beside a network"""
+RUNGS: dict[Rung, type[Rescore | Warm]] = {"rescore": Rescore, "warm": Warm}
+"""of the ladder, whose signals are kept beside a network, and what measures them"""
 TRUSTED, MORE = 20, "hypernas trust RUN --train 20"
 """trained networks that are enough, and what trains so many"""
 
@@ -106,17 +106,15 @@ def calibrated(
         proxies, _ = zero_cost(
             pool, voice, [known[key].choices for key in keys], place.config.score_by
         )
+        rungs = _measure_trained(place, pool, voice, [one.choices for one in trained])
     entries = [
         Entry(choices=o.choices, params=o.params, macs=o.macs, score=o.score, proxies=proxies[key])
         for key in keys
         for o in [known[key]]
     ]
     accuracies = {number: reached[key] for number, key in enumerate(keys) if key in reached}
-    measured = [_measured(place, one) for one in entries]
-    # of a rung that a trained network skipped, the posterior could not learn what it is worth
-    rungs = [rung for rung in RUNGS if all(rung in measured[number] for number in accuracies)]
     signals = {
-        number: [one.score, *_as_far_as(measured[number], rungs)]
+        number: [one.score, *_as_far_as(_measured(place, one.choices), rungs)]
         for number, one in enumerate(entries)
     }
     posterior = believe(features_of(entries), signals, accuracies, rungs, seed=place.config.seed)
@@ -136,9 +134,25 @@ def calibrated(
     return Calibrated(found, len(accuracies), larger(place, [one.candidate for one in found]))
 
 
-def _measured(place: Workplace, entry: Entry) -> dict[Rung, float]:
-    """Return what a ladder has measured of an entry below the trainings."""
-    folder = place.folder / f"networks/{identity(entry.choices)}"
+def _measure_trained(
+    place: Workplace, pool: Pool, voice: Voice, trained: Sequence[Architecture]
+) -> list[Rung]:
+    """Return the rungs that the run's ladder had; what trained networks lack there is measured.
+
+    Of a rung that a trained network skipped, the posterior could not learn what it is worth.
+    """
+    measured = [_measured(place, choices) for choices in trained]
+    rungs = [rung for rung in RUNGS if any(rung in own for own in measured)]
+    for rung in rungs:
+        some = [c for c, own in zip(trained, measured, strict=True) if rung not in own]
+        if some:
+            done(pool, voice, rung, [RUNGS[rung](choices=choices) for choices in some])
+    return rungs
+
+
+def _measured(place: Workplace, choices: Architecture) -> dict[Rung, float]:
+    """Return what has been measured of a network on the rungs below the trainings."""
+    folder = place.folder / f"networks/{identity(choices)}"
     paths = {rung: folder / f"{rung}.json" for rung in RUNGS}
     return {rung: read_json(path, Timed).value for rung, path in paths.items() if path.exists()}
 
@@ -190,7 +204,10 @@ def zero_cost(
     keys = dict(zip(map(canonical, architectures), architectures, strict=True))
     answers = done(pool, voice, "zero-cost", [ZeroCost(choices=c) for c in keys.values()])
     found = msgspec.convert(answers, list[dict[str, Timed]])
-    names = [name for name in common(found) if name not in (*SIZES, score_by)]
+    there = common(found)
+    if without := [name for name in PROXIES if name not in there]:
+        voice.say(f"left out, as not every network has them: {', '.join(without)}")
+    names = [name for name in there if name not in (*SIZES, score_by)]
     values = {
         key: {name: values[name].value for name in names}
         for key, values in zip(keys, found, strict=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def read(path: Path) -> Table:
         lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).splitlines()
         setting = msgspec.json.decode(lines[0], type=Setting)
         networks = [msgspec.json.decode(line, type=Truth) for line in lines[1:]]
-    except (OSError, EOFError, IndexError, msgspec.MsgspecError) as error:
+    except (OSError, EOFError, zlib.error, IndexError, msgspec.MsgspecError) as error:
         raise RunError(f"cannot read {path} as a table of ground truth: {error}") from error
     return Table(setting=setting, networks=networks)
 

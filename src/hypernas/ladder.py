@@ -32,13 +32,14 @@ The rungs, in this order; all but the first and the last may be left out:
 4. ``part``: the accuracy after the first part of the full training;
 5. the full training, with one seed.
 
-First the most promising candidate is trained, and with it the largest other one with ``seeds``: an
-answer after two networks. Then the rest of those with ``seeds``, which nothing chose. All
-of these are measured on every rung, and tell what each is worth (:mod:`hypernas.posterior`). Then
-the candidates of which most is expected climb, fewer on each rung, as far as ``warm``. From there
-on a few climb at a time, each time those of which most is expected by then, through the first part
-of the training and all of it, until no entry is likely to be much better than the best, or ``full``
-have arrived. The best ``finalists`` of them get all ``seeds``.
+First the most promising candidate is trained, and with it the other one with ``seeds`` that has the
+most params: an answer after two networks. Then the rest of those with ``seeds``, which nothing
+chose. All of these are measured on every rung, and tell what each is worth
+(:mod:`hypernas.posterior`). Then the candidates of which most is expected climb, fewer on each
+rung, as far as ``warm``. From there on a few climb at a time, each time those of which most is
+expected by then, through the first part of the training and all of it, until no entry is likely to
+be much better than the best, or ``full`` have arrived. The best ``finalists`` of them get all
+``seeds``.
 """
 
 from __future__ import annotations
@@ -259,9 +260,9 @@ class _Ladder:
         self.known: Posterior | None = None
 
     def beginnings(self, first: int) -> Iterator[list[int]]:
-        """Yield what is trained in any case: the first one and the largest other, then the rest."""
+        """Yield what is trained in any case: the first one and the biggest other, then the rest."""
         others = [n for n, one in enumerate(self.entries) if one.seeds and n != first]
-        others.sort(key=lambda number: -self.entries[number].macs)
+        others.sort(key=lambda number: (-self.entries[number].params, -self.entries[number].macs))
         yield [first, *others[:1]]
         if others[1:]:
             yield others[1:]

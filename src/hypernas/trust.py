@@ -25,7 +25,7 @@ from hypernas.console import Update, Voice, cost
 from hypernas.jobs import ZeroCost
 from hypernas.proxies import Timed, common
 from hypernas.ranking import overlap, pairs_of, regret, spearman, tau
-from hypernas.resampling import Luck, alike, different, without_choice
+from hypernas.resampling import Group, Luck, alike, different, without_choice
 from hypernas.results import Answer, Estimate, Meter, Network, Pairs, Ranked, Tie
 from hypernas.workplace import Workplace
 
@@ -224,7 +224,7 @@ def meter(
     """
     if len(sample) < LEAST_SAMPLE:
         return None
-    accuracy = [network.test_accuracy or 0.0 for network in sample]
+    accuracy = Group.of(sample).means
     macs = [network.macs for network in sample]
     top = min(TOP, len(sample) // 2)
     scores = [network.score for network in sample]
