@@ -101,6 +101,18 @@ def test_zero_cost_scores_are_kept(own_run: Run, monkeypatch: pytest.MonkeyPatch
     assert Run.open(own_run.folder, quiet=True).calibrated(Limits()) == first
 
 
+def test_zero_cost_scores_that_a_network_lacks_are_named(
+    own_run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run.open(own_run.folder)
+    run.calibrated(Limits())
+    assert "left out" not in capsys.readouterr().err
+    kept = own_run.folder / f"networks/{identity(own_run.result.best.choices)}/proxies.json"
+    write_json(kept, read_json(kept) | {"snip": None})
+    run.calibrated(Limits())
+    assert "left out, as not every network has them: snip" in capsys.readouterr().err
+
+
 def test_of_many_the_first_are_looked_at(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert calibrating.MOST == 200
     monkeypatch.setattr(calibrating, "MOST", 5)

@@ -312,9 +312,25 @@ def test_each_answer_of_each_decision_is_a_column(modules: Any, table: Any) -> N
 
 def test_what_is_trained_for_a_way_is_not_ranked_by_it(modules: Any) -> None:
     trained = np.array([[True, False, False]])
-    way = modules.way.Way(np.array([[1.0, np.nan, 2.0]]), 30.0, 1.0, "", trained)
-    assert way.ranks.tolist() == [[False, False, True]]
+    way = modules.way.Way(np.array([[1.0, 3.0, 2.0]]), 30.0, 1.0, "", trained)
+    assert way.ranks.tolist() == [[False, True, True]]
     assert way.seconds(3) == 11.0
+
+
+def test_rivals_are_judged_by_the_networks_that_both_rank(modules: Any, table: Any) -> None:
+    """One is right where the calibrated score ranks, and one of the two knows what that trained."""
+    Way = modules.way.Way
+    trained = np.arange(COUNT)[None] < COUNT // 2
+    half = np.where(trained, -1.0, 1.0) * np.arange(COUNT)
+    ways = {
+        modules.ranking.OWN: Way(half, 60.0, 1.0, "", trained),
+        "right at first": Way(np.where(trained, 1.0, -1.0) * np.arange(COUNT), 0.0, 1.0, ""),
+        "right later": Way(half, 0.0, 1.0, ""),
+        "dear": Way(np.arange(COUNT)[None].astype(float), 0.0, 100.0, ""),
+    }
+    for row in modules.ranking.cheap_rows(table, ways):
+        assert row.value == 1
+        assert row.note == "of 2; right later by 0.000 (0.00 to 0.00)"
 
 
 def test_what_a_way_gives_is_worked_out_once(modules: Any, tmp_path: Path) -> None:

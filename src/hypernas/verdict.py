@@ -13,7 +13,8 @@ have, for a seed's luck is in part common to networks; where as many random netw
 have further seeds, these alone are taken. A seed that chose is lucky, on the test split too. So the
 third is by seeds that had no say in the pick; and where the searched were chosen by their first
 seed (``--score-by training``) that one is left out of the others. Luck that is common to networks
-of a size alone does not cancel so, and is not in the interval (docs/log.md, 2026-11-30).
+of a size alone does not cancel so, and is not in the interval (docs/log.md, 2026-11-30); nor is
+that of the first third of a training, by which a ladder chooses from 20 epochs on (docs/trust.md).
 
 **What is resampled.** For the first two, networks within each group with replacement, then seeds
 within each network with replacement; the best is chosen anew, by resampled validation accuracy, in
