@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hypernas.console import Voice
 from hypernas.resampling import different
 from hypernas.results import Meter, Network, Source, Training
-from hypernas.trust import best_of_random, beyond, ceiling, meter, ranked, tied
+from hypernas.trust import best_of_random, beyond, ceiling, meter, ranked, show, tied
 
 Floats = NDArray[np.float64]
 
@@ -246,6 +247,22 @@ def test_nothing_is_told_of_a_few_pairs() -> None:
     """Eight networks have six pairs in their better half, and four of equal size."""
     kinds = [list(each.signals[0].tau) for n in (8, 20) if (each := judged(made(count=n)))]
     assert kinds == [["all"], ["all", "better half", "equal size"]]
+
+
+def test_the_table_fits_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all its columns, another seed, and the widest intervals."""
+    monkeypatch.setenv("COLUMNS", "80")
+    networks = [
+        network(n, [0.3 + 0.01 * n, 0.9 - 0.01 * (n * 7 % 20)], size=100 + n) for n in range(20)
+    ]
+    show(Voice(), judged(networks, {"jacob-cov": ([-float(n * 3 % 20) for n in range(20)], 0.01)}))
+    lines = capsys.readouterr().err.splitlines()
+    for name in ("score", "jacob-cov", "another seed (20)"):
+        (own,) = (line for line in lines if line.startswith(f"│ {name} "))
+        assert own.count(" to ") == 1
+        assert own.count("│") == 7
 
 
 def test_the_smallest_of_a_tie_can_be_found() -> None:

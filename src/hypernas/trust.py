@@ -296,7 +296,8 @@ def show(voice: Voice, found: Meter | None) -> None:
         )
         return
     kinds = [kind for kind in found.signals[0].tau if kind != "all"]
-    header = ("ranked by", "tau (95 %)", *kinds, "regret", "CPU s")
+    narrow = [kind.replace(" ", "\n") for kind in kinds]  # the table has to fit 80 columns
+    header = ("ranked by", "tau (95 %)", *narrow, "regret", "CPU s")
     rows: list[tuple[str, ...]] = [
         (
             signal.name,
@@ -309,7 +310,7 @@ def show(voice: Voice, found: Meter | None) -> None:
     ]
     if found.ceiling is not None:
         told = [_short(found.ceiling.get(kind)) for kind in kinds]
-        name, every = f"another seed, {found.repeated} networks", str(found.ceiling["all"])
+        name, every = f"another seed ({found.repeated})", str(found.ceiling["all"])
         rows.append((name, every, *told, "–", "–"))
     about = f"regret: in points, of the best of {found.top}; CPU s: of one"
     voice.table(f"how {found.networks} random networks are ranked ({about})", header, rows)
