@@ -68,8 +68,8 @@ def tables(rows: Rows) -> list[str]:
 def truth(names: Sequence[str]) -> str:
     """Return a line for each table of ground truth that is there: what it is made of."""
     lines = [
-        "| table | networks | seeds of a network | acc. on test | CPU hours | trainings on a GPU "
-        "| options | recipe |",
+        "| table | networks | seeds of a network | acc. on test, first seed | CPU hours "
+        "| trainings on a GPU | options | recipe |",
         "| --- | ---: | --- | --- | ---: | ---: | --- | --- |",
     ]
     for name in names:

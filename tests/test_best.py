@@ -87,6 +87,8 @@ def test_stage_that_does_not_improve_is_not_taken(own_run: Run, winner: Network)
     done(own_run, next_stage(winner, [], 7), first.val_accuracy - 0.01)
     final = final_of(own_run.place, winner)
     assert (final.epochs, final.val_accuracy) == (first.epochs, first.val_accuracy)
+    base = Train(choices=winner.choices, seed=first.seed, epochs=first.epochs)
+    assert (final.seed, final.folder) == (first.seed, base.folder)
     assert final.text == "7 further epochs did not improve it"
 
 
