@@ -10,7 +10,7 @@ import numpy as np
 from known import Floats, Known
 from searches import LEARNERS, apart, by_sampler, judged, scored
 from sklearn.linear_model import RidgeCV
-from way import CALIBRATION, Settings, Way, marked, sample
+from way import CALIBRATION, Settings, Way, marked, sample, seconds_of
 
 from hypernas import reinforce
 from hypernas.candidate import Candidate
@@ -44,7 +44,7 @@ def ridge(known: Known, settings: Settings) -> Way:
         found[trained] = known.by_epoch[trained, -1]
         rows.append(found)
         used.append(marked(known, trained))
-    cost = float(np.mean([known.seconds[one].sum() for one in used]))
+    cost = seconds_of(known, used)
     note = f"one-hot choices, {CALIBRATION} networks trained"
     return Way(np.array(rows), cost, 0.0, note, np.array(used))
 
@@ -69,7 +69,7 @@ def policy(known: Known, settings: Settings) -> Way:
         logits = reinforce.learned([scored(known, n) for n in trained], candidates, sampler.rate)
         rows.append([likelihood(candidates.of(c), logits) for c in known.choices])
         used.append(marked(known, trained))
-    cost = float(np.mean([known.seconds[one].sum() for one in used]))
+    cost = seconds_of(known, used)
     return Way(np.array(rows), cost, 0.0, f"{CALIBRATION} networks trained", np.array(used))
 
 
@@ -94,6 +94,6 @@ def bred(known: Known, settings: Settings) -> Way:
         best = max(trained[-sampler.population :], key=lambda n: known.by_epoch[n, -1])
         rows.append([-float(apart(choices, known.choices[best])) for choices in known.choices])
         used.append(marked(known, trained))
-    cost = float(np.mean([known.seconds[one].sum() for one in used]))
+    cost = seconds_of(known, used)
     note = f"likeness to the best of its population; {CALIBRATION} networks trained"
     return Way(np.array(rows), cost, 0.0, note, np.array(used))

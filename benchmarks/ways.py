@@ -20,7 +20,7 @@ from replay import Replay, warms
 from rivals import bred, policy, raced, ridge
 from scipy.stats import rankdata
 from variants import Measured
-from way import CALIBRATION, Settings, Way, marked, sample
+from way import CALIBRATION, Settings, Way, marked, sample, seconds_of
 
 from hypernas import climbing
 from hypernas.files import read_json, write_json
@@ -173,7 +173,7 @@ def calibrated(known: Known, score: Way, settings: Settings, warm: Way | None = 
         used.append(marked(known, trained))
     return Way(
         np.array(rows),
-        score.fixed + float(np.mean([known.seconds[one].sum() for one in used])),
+        score.fixed + seconds_of(known, used),
         score.each + free_each(known, settings) + (warm.each if warm else 0.0),
         f"{score.note}, zero-cost scores, size and choices; {CALIBRATION} networks trained",
         np.array(used),

@@ -102,7 +102,7 @@ def test_zero_cost_scores_are_kept(own_run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_zero_cost_scores_that_a_network_lacks_are_named(
-    own_run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    own_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run.open(own_run.folder)
     run.calibrated(Limits())

@@ -328,7 +328,9 @@ def test_rivals_are_judged_by_the_networks_that_both_rank(modules: Any, table: A
         "right later": Way(half, 0.0, 1.0, ""),
         "dear": Way(np.arange(COUNT)[None].astype(float), 0.0, 100.0, ""),
     }
-    for row in modules.ranking.cheap_rows(table, ways):
+    rows = list(modules.ranking.cheap_rows(table, ways))
+    assert len(rows) == 3
+    for row in rows:
         assert row.value == 1
         assert row.note == "of 2; right later by 0.000 (0.00 to 0.00)"
 

@@ -252,7 +252,7 @@ def test_nothing_is_told_of_a_few_pairs() -> None:
 def test_the_table_fits_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With all its columns, another seed, and the widest intervals."""
+    """With all its columns, and the line of another seed."""
     monkeypatch.setenv("COLUMNS", "80")
     networks = [
         network(n, [0.3 + 0.01 * n, 0.9 - 0.01 * (n * 7 % 20)], size=100 + n) for n in range(20)
