@@ -258,7 +258,7 @@ def _uncollected() -> Generator[None]:
 
     A step makes so many objects that it is looked through often: a tenth of the time (docs/log.md).
     """
-    gc.collect()
+    gc.collect(1)  # what a warm-up has just left; a full collection takes longer than a small fit
     gc.freeze()
     try:
         yield
